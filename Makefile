@@ -1,0 +1,52 @@
+# The front door. `make run` and `make check` do all set-up on a fresh Debian 12 machine.
+#   run      install what is missing, build, walk through the clustering guide on live data
+#   check    install what is missing, build with sanitizers, run all that proves the project (under 20 minutes)
+#   test     the everyday subset (under 2 minutes)      soak    the long forms (up to an hour)
+#   build    the release build in build/release         bench   the benchmarks
+#   fuzz     the fuzz targets, FUZZ_SECONDS each (15)   lint, format, install
+SHELL = /bin/bash
+RELEASE = build/release
+DEBUG = build/debug
+FUZZ = build/fuzz
+FUZZ_SECONDS ?= 15
+
+.PHONY: run check test soak build debug bench fuzz lint format install setup setup-check clean
+.DEFAULT_GOAL := build
+
+setup:
+	@scripts/install-packages run
+setup-check:
+	@scripts/install-packages check
+
+$(RELEASE)/build.ninja:
+	meson setup $(RELEASE) --buildtype=release -Db_lto=true >/dev/null
+$(DEBUG)/build.ninja:
+	meson setup $(DEBUG) --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+
+build: setup $(RELEASE)/build.ninja
+	@ninja -C $(RELEASE) --quiet
+debug: setup-check $(DEBUG)/build.ninja
+	@ninja -C $(DEBUG) --quiet
+
+run: build
+	@scripts/walk $(RELEASE)
+
+test: debug
+	@scripts/run-tests quick $(DEBUG)
+check: setup-check debug build
+	@scripts/run-tests check $(DEBUG) $(RELEASE)
+soak: setup-check debug build
+	@scripts/run-tests soak $(DEBUG) $(RELEASE)
+
+bench: build
+	@bench/run $(RELEASE)
+fuzz: setup-check
+	@scripts/fuzz $(FUZZ) $(FUZZ_SECONDS)
+lint: setup-check debug
+	@scripts/lint $(DEBUG)
+format: setup-check
+	git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+install: build
+	meson install -C $(RELEASE)
+clean:
+	rm -rf build
