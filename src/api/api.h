@@ -1,0 +1,48 @@
+/* The resources of the HTTP API, one file each, over the services they show. The daemon fills struct kap_api, and
+ * registers all routes before the server starts. Ownership: everything is borrowed until the server has stopped.
+ * Threads: the functions are called from the server's threads. */
+#ifndef KAP_API_API_H
+#define KAP_API_API_H
+
+#include "api/httpd.h"
+#include "base/clock.h"
+
+struct kap_tasks;       /* task/task.h */
+struct kap_engine;      /* engine/engine.h */
+struct kap_topics;      /* alert/topics.h */
+struct kap_config;      /* config/config.h */
+struct kap_definitions; /* task/definitions.h */
+
+struct kap_api_member {
+    struct kap_str id, gossip_address, rpc_address, api_address, roles, status; /* roles: "worker"; status: "alive" */
+};
+
+/* The cluster, as the API shows and changes it. */
+struct kap_api_cluster {
+    void *ctx;
+    /* Calls fn for each member, the local one first, then in the order they are to be listed. */
+    void (*members)(void *ctx, void (*fn)(void *fn_ctx, const struct kap_api_member *m), void *fn_ctx);
+    bool (*initialized)(void *ctx);
+    void (*ids)(void *ctx, char cluster_id[37], char server_id[37]);
+    /* May wait for the other side. KAP_EINVAL 400, KAP_ENOTFOUND 404, KAP_ESTATE 409, others 500. */
+    enum kap_status (*add)(void *ctx, struct kap_str rpc_address, struct kap_error *err);
+    enum kap_status (*remove)(void *ctx, struct kap_str member_id, struct kap_error *err);
+};
+
+struct kap_api {
+    struct kap_tasks *tasks;
+    struct kap_engine *engine;
+    struct kap_topics *topics;
+    struct kap_definitions *definitions; /* topic handlers are kept there */
+    const struct kap_api_cluster *cluster;
+    const struct kap_config *config;
+    struct kap_str hostname, default_rp;
+    const struct kap_clock *clock;
+    size_t max_write_bytes;              /* 0: 128 MiB */
+    int64_t started_ns;                  /* wall clock */
+};
+
+/* Adds every route. `api` is borrowed. */
+void kap_api_routes(struct kap_httpd *h, const struct kap_api *api);
+
+#endif
