@@ -39,6 +39,7 @@ struct kap_handler_type {
     const char *kind;               /* handler-file kind and config section: "slack" */
     const char *method;             /* TICKscript method: "slack"; NULL: topic handler only */
     const char *doc;
+    const char *shown;              /* in messages: "OpsGenie2Handler"; NULL: method with a capital letter and "Handler" */
     const char *signature;          /* of the method */
     size_t options_size;
     void (*init)(void *options);

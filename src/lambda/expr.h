@@ -34,7 +34,7 @@ enum kap_op {
 
 enum kap_quote { KAP_QUOTE_SINGLE, KAP_QUOTE_TRIPLE };
 
-struct kap_comment {                /* lines of a // comment group, without the slashes' left margin changed */
+struct kap_comment {                /* lines without slashes and margin; the line "\n" is a blank line between groups */
     struct kap_str *lines;
     size_t nlines;
 };
@@ -45,7 +45,8 @@ struct kap_expr {
     bool parens;                    /* written in parentheses */
     bool multi_line;                /* formatter: was broken over lines */
     enum kap_quote quote;           /* string literals */
-    int line, character;            /* from 1 */
+    int line, character;            /* from 1, characters are bytes; an operator's own place for BINARY and CHAIN */
+    int depth;                      /* of the tree below; parsers limit it, so that recursion over it is safe */
     struct kap_value value;
     struct kap_str name;
     struct kap_str text;            /* literal as written, for numbers, durations and regexes */

@@ -22,6 +22,7 @@ enum kap_arg_kind {
     KAP_ARG_STAR,
     KAP_ARG_LIST,   /* list[nlist]; a list given to a variadic method is expanded before it arrives */
     KAP_ARG_FIELD,  /* a "reference" used as an argument (an error with a hint in most places) */
+    KAP_ARG_TIME,   /* time(every[, offset]) of groupBy: value is the interval (DURATION), offset_ns the offset */
 };
 struct kap_arg {
     enum kap_arg_kind kind;
@@ -30,6 +31,7 @@ struct kap_arg {
     struct kap_graph_node *node;
     const struct kap_arg *list;
     size_t nlist;
+    int64_t offset_ns;         /* KAP_ARG_TIME */
     const struct kap_expr *at; /* where it stands in the script, for messages; may be NULL */
 };
 
@@ -78,9 +80,19 @@ enum kap_edge {
 
 struct kap_node_run; /* nodes/node.h */
 
+/* Which nodes a chain method may be called on. The sources "stream" and "batch", and sinks (no_children), know few. */
+enum kap_below {
+    KAP_BELOW_CHAIN,  /* ordinary nodes, not sources and sinks */
+    KAP_BELOW_SOURCE, /* only the source that provides what this one wants (from, query) */
+    KAP_BELOW_ANY,    /* every node, sources and sinks too (stats, deadman) */
+};
+
 struct kap_node_type {
-    const char *name;  /* TICKscript chain method: "httpOut" */
-    const char *kind;  /* node IDs, statistics, DOT: "http_out" */
+    const char *name;  /* TICKscript chain method: "httpOut"; NULL: not for scripts ("noop") */
+    const char *kind;  /* node IDs, statistics, DOT: "http_out"; the sources are "stream" and "batch" */
+    const char *shown; /* in messages: "HTTPOutNode"; NULL: name with a capital letter and "Node": "FromNode" */
+    enum kap_below below;
+    bool repeatable;   /* KAP_BELOW_SOURCE: may be called on its own type as well (from) */
     const char *doc;   /* one paragraph */
     const char *signature; /* of the chain method: "(endpoint string)" */
     enum kap_edge wants, provides;
@@ -97,7 +109,9 @@ struct kap_node_type {
     enum kap_status (*expand)(struct kap_graph_node *parent, const struct kap_arg *args, size_t nargs,
                               struct kap_graph_node **ret, struct kap_error *err);
     enum kap_status (*check)(const struct kap_graph_node *node, struct kap_error *err); /* at define; may be NULL */
-    /* Members of the pipeline's JSON form beside the props table; may be NULL. */
+    /* Properties that no table can hold, the options of a UDF. KAP_ENOTFOUND: none of that name. May be NULL. */
+    enum kap_status (*option)(void *config, const struct kap_graph_node *node, struct kap_arena *arena,
+                              struct kap_str name, const struct kap_arg *args, size_t nargs, struct kap_error *err);
     const struct kap_node_run *run;     /* NULL: built away by expand() */
 };
 
