@@ -19,7 +19,7 @@ setup-check:
 	@scripts/install-packages check
 
 $(RELEASE)/build.ninja:
-	meson setup $(RELEASE) --buildtype=release -Db_lto=true >/dev/null
+	meson setup $(RELEASE) --buildtype=release -Db_lto=true -Dtests=false >/dev/null
 $(DEBUG)/build.ninja:
 	meson setup $(DEBUG) --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 
