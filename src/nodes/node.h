@@ -24,6 +24,14 @@ struct kap_barrier {
     struct kap_group *group;
 };
 
+/* What a source asks for, as far as an index can use it. NULL: any. A point whose tag `tag` is there and differs from
+ * `tag_value` is never wanted. */
+struct kap_route_key {
+    const struct kap_sym *db, *rp, *name;
+    const struct kap_sym *tag;
+    struct kap_str tag_value;          /* borrowed from the node until it closes */
+};
+
 struct kap_node_run {
     size_t state_size;                                            /* node-wide state, zeroed */
     size_t group_size;                                            /* state per group, zeroed; 0: none (gs is NULL) */
@@ -32,7 +40,8 @@ struct kap_node_run {
     void (*group_open)(struct kap_node *n, void *state, void *gs, struct kap_group *g);
     void (*group_close)(struct kap_node *n, void *state, void *gs, struct kap_group *g);
 
-    /* NULL members pass the message on to the children (for points and batches too). */
+    /* NULL members pass the message on to the children (for points and batches too). `gs` is NULL for a node without
+     * group_size, group_open and group_close; such a node shows a working_cardinality of 0. */
     void (*point)(struct kap_node *n, void *state, void *gs, const struct kap_point *p, int in);
     void (*begin)(struct kap_node *n, void *state, void *gs, const struct kap_batch_begin *b, int in);
     void (*batch_point)(struct kap_node *n, void *state, void *gs, const struct kap_point *p, int in);
@@ -50,6 +59,14 @@ struct kap_node_run {
     void (*save)(struct kap_node *n, void *state, void *gs, struct kap_group *g, struct kap_buf *out);
     enum kap_status (*load)(struct kap_node *n, void *state, void *gs, struct kap_group *g, struct kap_str data,
                             struct kap_error *err);
+    /* Sources below the stream root (from). The engine keeps an index of what each of them wants, decided once per
+     * series; it saves calls and group look-ups, `point` must check again what was not decided.
+     * route_key fills what the index may go by (ret is zeroed: everything is wanted). route tells whether points of
+     * this series can be wanted at all and, when it can be said, the group they fall into (*group, a reference;
+     * left NULL: `point` finds it). Points then arrive with p->group set, otherwise NULL. Both may be NULL. */
+    void (*route_key)(struct kap_node *n, void *state, struct kap_route_key *ret);
+    bool (*route)(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group);
+
     /* Extra counters shown in node-stats; ends with NULL name; values are counted with kap_node_count(). */
     const char *const *counters;
 };

@@ -1,0 +1,122 @@
+/* The run time of one graph: a shard, the nodes in it and the edges between them. Private to the engine room; node
+ * files see it through nodes/node.h.
+ *
+ * A node pushes a message to its children by calling them (run to completion): there is no queue inside a shard.
+ * Ownership: a shard owns its nodes, their states and its groups; it holds a reference to the graph.
+ * Threads: one at a time, except for counters, which are written by that one and may be read by all. */
+#ifndef KAP_ENGINE_RUN_H
+#define KAP_ENGINE_RUN_H
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "nodes/node.h"
+#include "nodes/services.h"
+
+/* A counter with one writer. */
+typedef _Atomic int64_t kap_counter;
+static inline void kap_counter_add(kap_counter *c, int64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+static inline int64_t kap_counter_get(const kap_counter *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+struct kap_out {           /* one edge */
+    struct kap_node *to;
+    int in;                /* index of this parent at `to` */
+    kap_counter count;     /* points, or whole batches */
+};
+
+struct kap_group_state {
+    struct kap_group *group;
+    uint32_t order;        /* place in kap_node.order */
+    _Alignas(16) char data[];
+};
+
+struct kap_timer {
+    struct kap_node *node;
+    uint64_t id;
+    int64_t at_ns;
+    uint64_t seq;          /* equal times fire in the order they were set */
+    size_t place;
+};
+
+/* Sees what a node emits, before its children do. */
+struct kap_capture {
+    void (*point)(void *ctx, const struct kap_point *p);
+    void (*begin)(void *ctx, const struct kap_batch_begin *b);
+    void (*batch_point)(void *ctx, const struct kap_point *p);
+    void (*end)(void *ctx, const struct kap_batch_begin *b);
+    void (*barrier)(void *ctx, const struct kap_barrier *b);
+    void (*delete_group)(void *ctx, struct kap_group *g);
+    void *ctx;
+};
+
+struct kap_node {
+    const struct kap_graph_node *gn;
+    const struct kap_node_run *run;
+    struct kap_shard *shard;
+    void *state;
+    struct kap_out *out;
+    size_t nout;
+    const struct kap_capture *capture;
+    bool grouped, opened;
+    /* groups with state: by index of the group, and in order of appearance (with holes) */
+    struct kap_group_state **by_index;
+    uint32_t nby_index;
+    struct kap_group_state **order;
+    uint32_t norder, cap_order, holes;
+    size_t finished;                      /* parents that are done */
+    struct kap_map *timers;
+    int64_t error_window_ns;              /* log lines about errors are limited per second */
+    int errors_logged;
+    kap_counter collected, errors, cardinality, bytes, avg_exec_ns, cpu_ns;
+    size_t ncounters;
+    kap_counter *counters;
+};
+
+struct kap_shard {
+    struct kap_graph *graph;
+    struct kap_str task;
+    const struct kap_services *services;
+    struct kap_groups *groups;
+    struct kap_arena *scratch;
+    struct kap_node *nodes;               /* by id */
+    size_t n;
+    struct kap_heap timers;
+    uint64_t timer_seq;
+    void (*timers_moved)(struct kap_shard *s, void *ctx); /* the earliest timer changed */
+    void *timers_ctx;
+    uint32_t entered;                     /* messages, to sample times */
+    bool timing;
+    int64_t child_ns;
+    /* The first failure that stops the task (kap_node_fail); set once. */
+    _Atomic bool failed;
+    struct kap_error failure;
+};
+
+/* Makes the nodes of a graph and opens them, parents first. On failure nothing is left open. */
+enum kap_status kap_shard_new(struct kap_graph *g, struct kap_str task, const struct kap_services *services,
+                              struct kap_shard **ret, struct kap_error *err);
+/* Closes all groups and nodes, children first. NULL is fine. */
+void kap_shard_free(struct kap_shard *s);
+struct kap_node *kap_shard_node(struct kap_shard *s, const char *name); /* NULL: none of that name */
+
+/* One message enters; the scratch arena is reset when it has been worked off. */
+void kap_shard_point(struct kap_shard *s, struct kap_node *to, const struct kap_point *p);
+void kap_shard_batch(struct kap_shard *s, struct kap_node *to, const struct kap_batch *b);
+void kap_shard_barrier(struct kap_shard *s, struct kap_node *to, const struct kap_barrier *b);
+void kap_shard_delete_group(struct kap_shard *s, struct kap_node *to, struct kap_group *g);
+void kap_shard_finish(struct kap_shard *s);
+
+/* Timers that are due; returns the time of the next one, 0: none. */
+int64_t kap_shard_fire(struct kap_shard *s, int64_t now_ns);
+int64_t kap_shard_next_timer(const struct kap_shard *s);
+
+/* A snapshot of all nodes' state, and its way back into a fresh shard of the same graph. */
+void kap_shard_save(struct kap_shard *s, struct kap_buf *out);
+enum kap_status kap_shard_load(struct kap_shard *s, struct kap_str data, struct kap_error *err);
+
+#endif
