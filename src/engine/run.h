@@ -104,6 +104,10 @@ enum kap_status kap_shard_new(struct kap_graph *g, struct kap_str task, const st
 void kap_shard_free(struct kap_shard *s);
 struct kap_node *kap_shard_node(struct kap_shard *s, const char *name); /* NULL: none of that name */
 
+/* State of a group, NULL when there is none yet; closes and forgets it. */
+void *kap_node_find_state(const struct kap_node *n, const struct kap_group *g);
+void kap_node_forget_group(struct kap_node *n, struct kap_group *g);
+
 /* One message enters; the scratch arena is reset when it has been worked off. */
 void kap_shard_point(struct kap_shard *s, struct kap_node *to, const struct kap_point *p);
 void kap_shard_batch(struct kap_shard *s, struct kap_node *to, const struct kap_batch *b);

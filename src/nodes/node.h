@@ -99,6 +99,9 @@ bool kap_node_next_group(struct kap_node *n, uint32_t *i, struct kap_group **g, 
 /* A run-time error: counted, logged with task, node, group (rate-limited, not when quiet); never stops other groups. */
 void kap_node_error(struct kap_node *n, const struct kap_group *g, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* A failure that ends the task: it stops executing once the present message is worked off, and shows this text as its
+ * error, with the node's name in front. */
+void kap_node_fail(struct kap_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void kap_node_count(struct kap_node *n, size_t counter, int64_t add); /* index into run->counters */
 /* Retained memory, charged to the node from the first byte (negative: given back). */
 void kap_node_charge(struct kap_node *n, int64_t bytes);
