@@ -1,0 +1,27 @@
+/* What reading and printing the configuration share. */
+#ifndef KAP_CONFIG_INTERNAL_H
+#define KAP_CONFIG_INTERNAL_H
+
+#include "config/config.h"
+
+struct kap_config_state {           /* a section and its elements */
+    const struct kap_section *def;
+    size_t n;
+    void *elements;                 /* n structs of def->size */
+    const struct kap_toml ***given_values; /* [element][property]: what was given; NULL: the default */
+    bool given;
+};
+
+struct kap_config {
+    struct kap_arena *arena;
+    const char *path;
+    const char *const *env;         /* while loading */
+    struct kap_config_state *states;
+    size_t nstates, states_cap;
+    struct kap_config_note *notes;
+    size_t nnotes, notes_cap;
+};
+
+void *kap_config_element_at(const struct kap_config_state *s, size_t i);
+
+#endif
