@@ -17,6 +17,7 @@
 #include "pipeline/graph.h"
 
 struct kap_node;
+struct kap_columns;  /* nodes/columns.h */
 struct kap_services; /* nodes/services.h */
 
 struct kap_barrier {
@@ -67,6 +68,8 @@ struct kap_node_run {
     void (*route_key)(struct kap_node *n, void *state, struct kap_route_key *ret);
     bool (*route)(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group);
 
+    /* Adds to `c` what this node and those below read of its input (see nodes/columns.h); NULL: everything. */
+    void (*needs)(const struct kap_graph_node *node, struct kap_columns *c);
     /* Extra counters shown in node-stats; ends with NULL name; values are counted with kap_node_count(). */
     const char *const *counters;
 };
@@ -95,6 +98,14 @@ void kap_emit_batch(struct kap_node *n, const struct kap_batch *b); /* begin, po
 void *kap_node_group_state(struct kap_node *n, struct kap_group *g);
 /* All groups with state here, in order of first appearance: uint32_t i = 0; while (kap_node_next_group(...)). */
 bool kap_node_next_group(struct kap_node *n, uint32_t *i, struct kap_group **g, void **gs);
+
+/* As if a delete-group message of this group had arrived: state here and below is given back. */
+void kap_node_forget_group(struct kap_node *n, struct kap_group *g);
+/* What another node of the task emitted, by group: points, in batches too; for the stats node. kap_node_watch() in
+ * open() starts the counting; then uint32_t i = 0; while (kap_node_next_emitted(...)): order of first appearance. */
+void kap_node_watch(struct kap_node *n, const struct kap_graph_node *source);
+bool kap_node_next_emitted(struct kap_node *n, const struct kap_graph_node *source, uint32_t *i, struct kap_group **g,
+                           int64_t *points);
 
 /* A run-time error: counted, logged with task, node, group (rate-limited, not when quiet); never stops other groups. */
 void kap_node_error(struct kap_node *n, const struct kap_group *g, const char *fmt, ...)

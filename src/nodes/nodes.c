@@ -1,0 +1,10 @@
+#include "nodes/nodes.h"
+
+const struct kap_node_type *const kap_node_types[] = {
+    &kap_node_stream,
+    &kap_node_batch,
+    &kap_node_from,
+    &kap_node_where,
+    &kap_node_eval,
+    NULL,
+};
