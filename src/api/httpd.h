@@ -40,6 +40,7 @@ typedef void (*kap_route_fn)(void *ctx, struct kap_request *rq);
 enum kap_route_flags {
     KAP_ROUTE_INLINE = 1,  /* runs on the connection's thread */
     KAP_ROUTE_NO_GZIP = 2, /* the answer is never compressed */
+    KAP_ROUTE_TEXT_ERRORS = 4, /* a bad body is answered with a line of text, not with JSON */
 };
 
 struct kap_route {
@@ -102,6 +103,7 @@ struct kap_stream {
     void (*done)(void *ctx);
 };
 void kap_reply_stream(struct kap_request *rq, int status, const struct kap_stream *stream);
+bool kap_request_stopping(const struct kap_request *rq); /* a stream should come to its end */
 void kap_stream_wake(struct kap_request *rq); /* any thread, between kap_reply_stream() and done() */
 
 /* Inline routes: the handler returns without an answer; another thread answers, then resumes. */
