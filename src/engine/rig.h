@@ -13,12 +13,11 @@
 #ifndef KAP_ENGINE_RIG_H
 #define KAP_ENGINE_RIG_H
 
+#include "engine/capture.h"
 #include "engine/stats.h"
 #include "nodes/services.h"
 
 struct kap_rig;
-struct kap_node;
-struct kap_capture;
 
 struct kap_rig_options {
     struct kap_str task;                  /* ID; "": "test" */

@@ -131,3 +131,47 @@ struct kap_node *kap_shard_node(struct kap_shard *s, const char *name)
             return &s->nodes[i];
     return NULL;
 }
+
+/* A node has collected what its parents' edges carried, or what entered at it. */
+static int64_t collected(const struct kap_shard *s, const struct kap_node *n)
+{
+    int64_t sum = kap_counter_get(&n->collected);
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t k = 0; k < s->nodes[i].nout; k++)
+            if (s->nodes[i].out[k].to == n)
+                sum += kap_counter_get(&s->nodes[i].out[k].count);
+    return sum;
+}
+
+static void node_stats(const struct kap_shard *s, const struct kap_node *n, struct kap_node_stats *ret)
+{
+    ret->node = n->gn;
+    ret->avg_exec_time_ns = kap_counter_get(&n->avg_exec_ns);
+    ret->collected = collected(s, n);
+    ret->errors = kap_counter_get(&n->errors);
+    ret->working_cardinality = kap_counter_get(&n->cardinality);
+    ret->bytes = kap_counter_get(&n->bytes);
+    ret->cpu_ns = kap_counter_get(&n->cpu_ns);
+    ret->counter_names = n->run->counters;
+    ret->ncounters = n->ncounters;
+    ret->counters = KAP_ARRAY(int64_t, n->ncounters + 1);
+    for (size_t i = 0; i < n->ncounters; i++)
+        ret->counters[i] = kap_counter_get(&n->counters[i]);
+    ret->nedges = n->nout;
+    ret->edges = KAP_ARRAY(struct kap_edge_stats, n->nout + 1);
+    for (size_t i = 0; i < n->nout; i++) {
+        const int64_t processed = kap_counter_get(&n->out[i].count);
+        ret->edges[i] = (struct kap_edge_stats){ n->out[i].to->gn, processed };
+        ret->emitted += processed;
+    }
+}
+
+void kap_shard_stats(const struct kap_shard *s, struct kap_task_stats *ret)
+{
+    *ret = (struct kap_task_stats){ .n = s->n, .nodes = KAP_ARRAY(struct kap_node_stats, s->n + 1) };
+    for (size_t i = 0; i < s->n; i++) {
+        node_stats(s, &s->nodes[i], &ret->nodes[i]);
+        ret->bytes += ret->nodes[i].bytes;
+        ret->cpu_ns += ret->nodes[i].cpu_ns;
+    }
+}

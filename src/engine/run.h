@@ -9,6 +9,8 @@
 
 #include "base/heap.h"
 #include "base/map.h"
+#include "engine/capture.h"
+#include "engine/stats.h"
 #include "nodes/node.h"
 #include "nodes/services.h"
 
@@ -41,17 +43,6 @@ struct kap_timer {
     int64_t at_ns;
     uint64_t seq;          /* equal times fire in the order they were set */
     size_t place;
-};
-
-/* Sees what a node emits, before its children do. */
-struct kap_capture {
-    void (*point)(void *ctx, const struct kap_point *p);
-    void (*begin)(void *ctx, const struct kap_batch_begin *b);
-    void (*batch_point)(void *ctx, const struct kap_point *p);
-    void (*end)(void *ctx, const struct kap_batch_begin *b);
-    void (*barrier)(void *ctx, const struct kap_barrier *b);
-    void (*delete_group)(void *ctx, struct kap_group *g);
-    void *ctx;
 };
 
 struct kap_node {
@@ -118,6 +109,9 @@ void kap_shard_finish(struct kap_shard *s);
 /* Timers that are due; returns the time of the next one, 0: none. */
 int64_t kap_shard_fire(struct kap_shard *s, int64_t now_ns);
 int64_t kap_shard_next_timer(const struct kap_shard *s);
+
+/* Statistics, from any thread while the shard lives. Owned: kap_task_stats_done(). */
+void kap_shard_stats(const struct kap_shard *s, struct kap_task_stats *ret);
 
 /* A snapshot of all nodes' state, and its way back into a fresh shard of the same graph. */
 void kap_shard_save(struct kap_shard *s, struct kap_buf *out);
