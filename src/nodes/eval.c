@@ -28,29 +28,6 @@ struct group {
     struct kap_lambda_state **lambdas; /* NULL: none keeps state */
 };
 
-static enum kap_status open_eval(struct kap_node *n, void *state, struct kap_error *err)
-{
-    const struct config *c = kap_node_config(n);
-    struct state *s = state;
-    s->cfg = c;
-    s->lambdas = KAP_ARRAY(struct kap_lambda *, c->nlambdas);
-    s->as = KAP_ARRAY(const struct kap_sym *, c->nlambdas);
-    s->is_tag = KAP_ARRAY(bool, c->nlambdas);
-    s->results = KAP_ARRAY(struct kap_value, c->nlambdas);
-    s->keep = KAP_ARRAY(const struct kap_sym *, c->keep.n + 1);
-    for (size_t i = 0; i < c->nlambdas; i++) {
-        if (kap_lambda_new(c->lambdas[i], NULL, &s->lambdas[i], err) != KAP_OK)
-            return kap_wrap(err, "Failed to compile %zu expression", i);
-        s->stateful |= kap_lambda_stateful(s->lambdas[i]);
-        s->as[i] = kap_sym(c->as.v[i]);
-        for (size_t t = 0; t < c->tags.n; t++)
-            s->is_tag[i] |= kap_str_eq(c->tags.v[t], c->as.v[i]);
-    }
-    for (size_t i = 0; i < c->keep.n; i++)
-        s->keep[i] = kap_sym(c->keep.v[i]);
-    return KAP_OK;
-}
-
 static void close_eval(struct kap_node *n, void *state)
 {
     struct state *s = state;
@@ -64,6 +41,31 @@ static void close_eval(struct kap_node *n, void *state)
     kap_field_buf_done(&s->scope);
     kap_field_buf_done(&s->out);
     kap_tag_buf_done(&s->tags);
+}
+
+static enum kap_status open_eval(struct kap_node *n, void *state, struct kap_error *err)
+{
+    const struct config *c = kap_node_config(n);
+    struct state *s = state;
+    s->cfg = c;
+    s->lambdas = KAP_ARRAY(struct kap_lambda *, c->nlambdas);
+    s->as = KAP_ARRAY(const struct kap_sym *, c->nlambdas);
+    s->is_tag = KAP_ARRAY(bool, c->nlambdas);
+    s->results = KAP_ARRAY(struct kap_value, c->nlambdas);
+    s->keep = KAP_ARRAY(const struct kap_sym *, c->keep.n + 1);
+    for (size_t i = 0; i < c->nlambdas; i++) {
+        if (kap_lambda_new(c->lambdas[i], NULL, &s->lambdas[i], err) != KAP_OK) {
+            close_eval(n, state);
+            return kap_wrap(err, "Failed to compile %zu expression", i);
+        }
+        s->stateful |= kap_lambda_stateful(s->lambdas[i]);
+        s->as[i] = kap_sym(c->as.v[i]);
+        for (size_t t = 0; t < c->tags.n; t++)
+            s->is_tag[i] |= kap_str_eq(c->tags.v[t], c->as.v[i]);
+    }
+    for (size_t i = 0; i < c->keep.n; i++)
+        s->keep[i] = kap_sym(c->keep.v[i]);
+    return KAP_OK;
 }
 
 static void group_open(struct kap_node *n, void *state, void *gs, struct kap_group *g)

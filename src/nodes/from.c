@@ -6,11 +6,37 @@ struct state {
     struct kap_lambda *where;
     struct kap_lambda_state *where_state;
     struct kap_grouper grouper;
+    const struct kap_sym *tag;            /* of a condition "tag" == 'value' that must hold; NULL: none */
+    struct kap_str tag_value;
+    bool routed;                          /* below the root: the router may have found the group */
 };
 
 static const struct kap_sym *wanted(struct kap_str s)
 {
     return s.n ? kap_sym(s) : NULL;
+}
+
+/* A condition on one tag among those that are joined with AND. */
+static void find_tag(struct state *s, const struct kap_expr *e)
+{
+    if (s->tag || e->kind != KAP_EXPR_BINARY)
+        return;
+    if (e->op == KAP_OP_AND) {
+        find_tag(s, e->left);
+        find_tag(s, e->right);
+        return;
+    }
+    if (e->op != KAP_OP_EQ)
+        return;
+    const struct kap_expr *ref = e->left, *lit = e->right;
+    if (ref->kind != KAP_EXPR_REFERENCE) {
+        ref = e->right;
+        lit = e->left;
+    }
+    if (ref->kind == KAP_EXPR_REFERENCE && lit->kind == KAP_EXPR_LITERAL && lit->value.type == KAP_STRING) {
+        s->tag = kap_sym(ref->name);
+        s->tag_value = lit->value.s;
+    }
 }
 
 static enum kap_status open_from(struct kap_node *n, void *state, struct kap_error *err)
@@ -21,7 +47,11 @@ static enum kap_status open_from(struct kap_node *n, void *state, struct kap_err
         if (kap_lambda_new(s->cfg->where, NULL, &s->where, err) != KAP_OK)
             return kap_wrap(err, "Failed to compile from expression");
         s->where_state = kap_lambda_state_new(s->where);
+        if (!kap_lambda_stateful(s->where)) /* a stateful one must see every point */
+            find_tag(s, s->cfg->where);
     }
+    const struct kap_graph_node *gn = kap_node_graph(n);
+    s->routed = gn->nparents == 1 && gn->parents[0]->type == &kap_node_stream;
     s->db = wanted(s->cfg->database);
     s->rp = wanted(s->cfg->retention_policy);
     s->name = wanted(s->cfg->measurement);
@@ -52,6 +82,12 @@ static bool matches(struct kap_node *n, struct state *s, const struct kap_point 
     return pass;
 }
 
+static struct kap_group *group_of(struct kap_node *n, struct state *s, const struct kap_point *p)
+{
+    const struct kap_dims dims = kap_grouper_dims(&s->grouper, p->tags);
+    return kap_groups_get(kap_node_groups(n), &dims, p->name, p->tags, false);
+}
+
 static void point(struct kap_node *n, void *state, void *gs, const struct kap_point *p, int in)
 {
     struct state *s = state;
@@ -59,10 +95,33 @@ static void point(struct kap_node *n, void *state, void *gs, const struct kap_po
         return;
     struct kap_point q = *p;
     q.time_ns = kap_time_round(kap_time_truncate(p->time_ns, s->cfg->truncate_ns), s->cfg->round_ns);
-    const struct kap_dims dims = kap_grouper_dims(&s->grouper, p->tags);
-    q.group = kap_groups_get(kap_node_groups(n), &dims, p->name, p->tags, false);
+    if (s->routed && p->group) {
+        kap_emit_point(n, &q);
+        return;
+    }
+    q.group = group_of(n, s, p);
     kap_emit_point(n, &q);
     kap_group_unref(kap_node_groups(n), q.group);
+}
+
+static void route_key(struct kap_node *n, void *state, struct kap_route_key *ret)
+{
+    const struct state *s = state;
+    *ret = (struct kap_route_key){ .db = s->db, .rp = s->rp, .name = s->name };
+    ret->tag = s->tag;
+    ret->tag_value = s->tag_value;
+}
+
+static bool route(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group)
+{
+    struct state *s = state;
+    if ((s->db && series->db != s->db) || (s->rp && series->rp != s->rp) || (s->name && series->name != s->name))
+        return false;
+    const struct kap_str *v = s->tag ? kap_tags_get(series->tags, s->tag) : NULL;
+    if (v && !kap_str_eq(*v, s->tag_value))
+        return false;
+    *group = group_of(n, s, series);
+    return true;
 }
 
 static void save(struct kap_node *n, void *state, void *gs, struct kap_group *g, struct kap_buf *out)
@@ -139,6 +198,8 @@ static const struct kap_node_run run = {
     .point = point,
     .save = save,
     .load = load,
+    .route_key = route_key,
+    .route = route,
 };
 
 const struct kap_node_type kap_node_from = {

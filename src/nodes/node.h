@@ -99,7 +99,7 @@ void *kap_node_group_state(struct kap_node *n, struct kap_group *g);
 /* All groups with state here, in order of first appearance: uint32_t i = 0; while (kap_node_next_group(...)). */
 bool kap_node_next_group(struct kap_node *n, uint32_t *i, struct kap_group **g, void **gs);
 
-/* As if a delete-group message of this group had arrived: state here and below is given back. */
+/* Closes and gives back the group's state at this node; kap_emit_delete_group() tells those below. */
 void kap_node_forget_group(struct kap_node *n, struct kap_group *g);
 /* What another node of the task emitted, by group: points, in batches too; for the stats node. kap_node_watch() in
  * open() starts the counting; then uint32_t i = 0; while (kap_node_next_emitted(...)): order of first appearance. */

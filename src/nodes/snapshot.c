@@ -116,6 +116,16 @@ void kap_snap_point(struct kap_snap *w, const struct kap_point *p)
     }
 }
 
+void kap_snap_batch(struct kap_snap *w, const struct kap_batch *b)
+{
+    kap_snap_i64(w, b->begin.time_ns);
+    kap_snap_sym(w, b->begin.name);
+    kap_snap_group(w, b->begin.group);
+    kap_snap_u64(w, b->n);
+    for (size_t i = 0; i < b->n; i++)
+        kap_snap_point(w, b->points[i]);
+}
+
 void kap_snap_lambda(struct kap_snap *w, const struct kap_lambda_state *s)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
@@ -281,6 +291,29 @@ struct kap_point *kap_snap_get_point(struct kap_snap *r, struct kap_groups *grou
     if (p.group)
         kap_group_unref(groups, p.group);
     return ret;
+}
+
+bool kap_snap_get_batch(struct kap_snap *r, struct kap_groups *groups, struct kap_batch *b)
+{
+    struct kap_batch batch = { .begin.time_ns = kap_snap_get_i64(r) };
+    batch.begin.name = kap_snap_get_sym(r);
+    batch.begin.group = kap_snap_get_group(r, groups);
+    r->bad |= !batch.begin.name;
+    for (size_t left = kap_snap_get_count(r); left && !r->bad; left--) {
+        struct kap_point *p = kap_snap_get_point(r, groups);
+        if (!p)
+            break;
+        kap_batch_add(&batch, p);
+        kap_point_free(groups, p);
+    }
+    if (!r->bad) {
+        *b = batch;
+        return true;
+    }
+    kap_batch_clear(groups, &batch);
+    if (batch.begin.group)
+        kap_group_unref(groups, batch.begin.group);
+    return false;
 }
 
 enum kap_status kap_snap_get_lambda(struct kap_snap *r, struct kap_lambda_state *s, struct kap_error *err)

@@ -28,6 +28,7 @@ void kap_snap_value(struct kap_snap *w, const struct kap_value *v); /* a field v
 void kap_snap_tags(struct kap_snap *w, const struct kap_tags *t);
 /* The point with its group, which is found again (dimensions, name, tags) when it is read. */
 void kap_snap_point(struct kap_snap *w, const struct kap_point *p);
+void kap_snap_batch(struct kap_snap *w, const struct kap_batch *b);
 void kap_snap_group(struct kap_snap *w, const struct kap_group *g);
 void kap_snap_lambda(struct kap_snap *w, const struct kap_lambda_state *s); /* NULL is fine */
 
@@ -39,6 +40,8 @@ const struct kap_sym *kap_snap_get_sym(struct kap_snap *r);
 struct kap_value kap_snap_get_value(struct kap_snap *r);
 const struct kap_tags *kap_snap_get_tags(struct kap_snap *r);       /* a reference, never NULL */
 struct kap_point *kap_snap_get_point(struct kap_snap *r, struct kap_groups *groups); /* owned; NULL when bad */
+/* False when bad. The batch's group is a reference that the caller takes over. */
+bool kap_snap_get_batch(struct kap_snap *r, struct kap_groups *groups, struct kap_batch *b);
 struct kap_group *kap_snap_get_group(struct kap_snap *r, struct kap_groups *groups); /* a reference; NULL when bad */
 enum kap_status kap_snap_get_lambda(struct kap_snap *r, struct kap_lambda_state *s, struct kap_error *err);
 /* A count of items that take at least one byte each: bad when more than what is left. */

@@ -288,3 +288,23 @@ const char *kap_go_type(enum kap_type t)
     }
     return "<nil>";
 }
+
+static void merge(char *v, size_t half, size_t n, size_t size, char *tmp, int (*cmp)(const void *a, const void *b))
+{
+    size_t i = 0, j = half, k = 0;
+    while (i < half && j < n) {
+        const bool right = cmp(v + j * size, v + i * size) < 0;
+        memcpy(tmp + k++ * size, v + (right ? j++ : i++) * size, size);
+    }
+    memcpy(tmp + k * size, v + i * size, (half - i) * size);
+    memcpy(v, tmp, (k + half - i) * size); /* what is left on the right stands there already */
+}
+
+void kap_sort_stable(void *v, size_t n, size_t size, int (*cmp)(const void *a, const void *b))
+{
+    char *tmp = kap_alloc(n * size + 1);
+    for (size_t width = 1; width < n; width *= 2)
+        for (size_t at = 0; at + width < n; at += 2 * width)
+            merge((char *)v + at * size, width, KAP_MIN(2 * width, n - at), size, tmp, cmp);
+    kap_free(tmp);
+}

@@ -92,6 +92,9 @@ enum kap_status kap_arg_check(const struct kap_arg *args, size_t nargs, size_t i
 /* Go's spelling of a value's type: "float64", "int64", "string", "bool", "<nil>". */
 const char *kap_go_type(enum kap_type t);
 
+/* qsort that keeps equal items in their order, so that results do not depend on the C library. */
+void kap_sort_stable(void *v, size_t n, size_t size, int (*cmp)(const void *a, const void *b));
+
 /* For nodes that keep nothing per group but are counted by group. */
 #define KAP_GROUPED_WITHOUT_STATE 1
 
