@@ -30,6 +30,7 @@ struct kap_graph_node {
     const struct kap_node_type *type;
     struct kap_graph *graph;
     int id;                          /* running number of links in script order: a node with n parents takes n */
+    size_t index;                    /* in graph->nodes */
     const char *name;                /* kind + id: "window2" */
     void *config;
     bool quiet;                      /* .quiet() */

@@ -3,7 +3,7 @@
  * A script is parsed once (kap_tick_parse) and then formatted, asked for its task type, dbrp statements and variables,
  * or evaluated, as often as wanted. Messages are the reference implementation's, word for word, without the prefix
  * "invalid TICKscript: " that the API puts in front; what helps beyond them is in struct kap_tick_hint.
- * Limits: KAP_TICK_SCRIPT_BYTES, KAP_TICK_DEPTH; passing one is an error (KAP_ELIMIT).
+ * Limits: KAP_TICK_*; passing one is an error (KAP_ELIMIT).
  * Ownership: scripts are shared, counted. Threads: parsed scripts are read-only, any thread may use them. */
 #ifndef KAP_TICK_TICK_H
 #define KAP_TICK_TICK_H
@@ -14,8 +14,9 @@
 #include <jansson.h>
 
 #define KAP_TICK_SCRIPT_BYTES (1024 * 1024)
-#define KAP_TICK_DEPTH 500    /* nested parentheses, calls, operators */
-#define KAP_TICK_CHAIN 2000   /* methods in one chain */
+#define KAP_TICK_NESTING 200     /* parentheses and calls in each other */
+#define KAP_TICK_DEPTH 2000      /* of an expression tree: operators in a row count */
+#define KAP_TICK_LAMBDA_NODES 100000 /* of a lambda with all its vars put in */
 
 struct kap_tick_script;
 
