@@ -84,3 +84,30 @@ char *kap_buf_take(struct kap_buf *b)
     *b = (struct kap_buf){ .max = b->max };
     return p;
 }
+
+void kap_buf_addq(struct kap_buf *b, struct kap_str s)
+{
+    static const char names[] = "abtnvfr"; /* of 7 to 13 */
+    kap_buf_addc(b, '"');
+    while (s.n > 0) {
+        uint32_t rune;
+        size_t n = kap_utf8_decode(s.p, s.n, &rune);
+        if (n == 0) {
+            kap_buf_addf(b, "\\x%02x", (unsigned char)*s.p);
+            n = 1;
+        } else if (rune == '"' || rune == '\\') {
+            kap_buf_addf(b, "\\%c", (char)rune);
+        } else if (rune >= 7 && rune <= 13) {
+            kap_buf_addf(b, "\\%c", names[rune - 7]);
+        } else if (rune < 0x20 || rune == 0x7f) {
+            kap_buf_addf(b, "\\x%02x", rune);
+        } else if (rune >= 0x80 && rune < 0xa0) {
+            kap_buf_addf(b, "\\u%04x", rune);
+        } else {
+            kap_buf_addn(b, s.p, n);
+        }
+        s.p += n;
+        s.n -= n;
+    }
+    kap_buf_addc(b, '"');
+}

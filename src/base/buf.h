@@ -28,6 +28,7 @@ void kap_buf_adds(struct kap_buf *b, const char *s);
 void kap_buf_addc(struct kap_buf *b, char c);
 void kap_buf_addf(struct kap_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void kap_buf_vaddf(struct kap_buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+void kap_buf_addq(struct kap_buf *b, struct kap_str s); /* quoted as Go's %q does */
 static inline struct kap_str kap_buf_str(const struct kap_buf *b)
 {
     return (struct kap_str){ b->p ? b->p : "", b->n };

@@ -17,12 +17,14 @@
 
 struct kap_engine;   /* engine/engine.h */
 struct kap_registry; /* pipeline/graph.h */
+struct kap_deadman;  /* tick/tick.h */
 struct kap_tasks;
 
 struct kap_tasks_options {
     struct kap_definitions *definitions;
     struct kap_engine *engine;            /* NULL: tasks are kept but never run */
     const struct kap_registry *registry;  /* what scripts may use */
+    const struct kap_deadman *deadman;    /* NULL: the defaults of the reference */
     const struct kap_clock *clock;
     /* Does this member run a copy? NULL: always. */
     bool (*placed)(void *ctx, struct kap_str id);
@@ -38,6 +40,9 @@ void kap_tasks_start(struct kap_tasks *t);
 void kap_tasks_stop(struct kap_tasks *t);
 /* The set of members changed: placement is looked at again. */
 void kap_tasks_replace(struct kap_tasks *t);
+
+/* This member left its cluster: what it keeps must not run twice. Definitions stay, disabled. */
+void kap_tasks_disable_all(struct kap_tasks *t);
 
 /* How an answer is to look. */
 struct kap_task_view {
