@@ -10,6 +10,11 @@ extern const struct kap_node_type *const kap_node_types[];
 extern const struct kap_node_type kap_node_stream, kap_node_batch, kap_node_from, kap_node_query;
 extern const struct kap_node_type kap_node_where, kap_node_eval, kap_node_window, kap_node_log, kap_node_http_out,
     kap_node_group_by;
+extern const struct kap_node_type kap_node_count_field, kap_node_sum, kap_node_mean, kap_node_median,
+    kap_node_mode, kap_node_spread, kap_node_stddev, kap_node_min, kap_node_max, kap_node_first,
+    kap_node_last, kap_node_percentile, kap_node_top, kap_node_bottom, kap_node_distinct, kap_node_elapsed,
+    kap_node_difference, kap_node_moving_average, kap_node_cumulative_sum, kap_node_holt_winters,
+    kap_node_holt_winters_with_fit;
 /* Made by stats and deadman only: takes the place of a child where a node has none. */
 extern const struct kap_node_type kap_node_noop;
 
