@@ -18,7 +18,7 @@ struct kap_event_state {
     enum kap_level level;
     int64_t time_ns;
     int64_t duration_ns;
-    struct kap_str message, details; /* borrowed from the topic until the next call from the same thread */
+    struct kap_str message, details; /* "" where the caller gave no arena to copy them into */
 };
 
 struct kap_event {
@@ -44,14 +44,21 @@ struct kap_event {
     struct kap_row **rows;           /* data: the series */
     size_t nrows;
     struct kap_arena *arena;         /* owns all of the above */
+    struct kap_event *origin;        /* of a published event: the one that its strings are borrowed from; or NULL */
 };
 
 struct kap_event *kap_event_new(void);   /* one reference, an arena, all else zero */
 struct kap_event *kap_event_ref(struct kap_event *ev);
-void kap_event_unref(struct kap_event *ev);
-/* The JSON that handlers send: id, message, details, time, duration, level, data, previousLevel, recoverable. */
+void kap_event_unref(struct kap_event *ev); /* NULL is fine */
+/* The same event on another topic, without a copy of its data. Owned. */
+struct kap_event *kap_event_derive(struct kap_event *ev, struct kap_str topic);
+/* The JSON that handlers send: id, message, details, time, duration, level, data, previousLevel, recoverable.
+ * False: a NaN or Inf is in the data, which JSON has not; the text is then not to be used. */
 bool kap_event_json(const struct kap_event *ev, struct kap_json *j);
-/* Complete binary form, versioned, for the outbox and for RPC. */
+/* Its data alone: {"series":[..]}. */
+bool kap_event_data_json(const struct kap_event *ev, struct kap_json *j);
+/* Complete binary form, for the outbox and for RPC: a version byte, then unsigned LEB128 numbers (zigzag where signed)
+ * and length-prefixed bytes. Decoding trusts nothing: KAP_EINVAL names what is wrong. */
 void kap_event_encode(const struct kap_event *ev, struct kap_buf *out);
 enum kap_status kap_event_decode(struct kap_str data, struct kap_event **ret, struct kap_error *err);
 

@@ -11,6 +11,8 @@
 #include "alert/event.h"
 #include "pipeline/descriptor.h"
 
+struct json_t; /* jansson */
+
 enum kap_verdict {
     KAP_SENT,    /* the endpoint confirmed */
     KAP_RETRY,   /* worth another attempt later */
@@ -46,6 +48,11 @@ struct kap_handler_type {
     enum kap_status (*args)(void *options, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                             struct kap_error *err); /* the method's own arguments; NULL: none */
     const struct kap_prop *props;   /* TICKscript and file options */
+    /* File options that no table holds: maps, lists of objects. KAP_ENOTFOUND: none of that name. May be NULL. */
+    enum kap_status (*option)(void *options, struct kap_arena *arena, const char *key, const struct json_t *value,
+                              struct kap_error *err);
+    const char *options_shown;      /* in messages about file options: "alert.LogHandlerConfig"; NULL: "KIND.HandlerConfig" */
+    const char *inline_failed;      /* in front of what check() says about an inline handler; NULL: nothing */
     enum kap_status (*check)(const void *options, const struct kap_handler_env *env, struct kap_error *err);
     /* config section; NULL props: none */
     const char *section;
@@ -59,7 +66,14 @@ struct kap_handler_type {
     enum kap_verdict (*judge)(int http_status, struct kap_str body, struct kap_error *err); /* NULL: 2xx is sent, 429 and 5xx retry */
     enum kap_verdict (*send)(const void *options, const struct kap_handler_env *env, const struct kap_event *ev,
                              struct kap_error *err);
-    bool internal;                  /* aggregate, publish: run on every owner, not deduplicated */
+    /* Internal handlers (aggregate, publish) run on every owner as state and are not deduplicated. Both functions run on
+     * the loop's thread and return when they want tick() (0: not), on the clock that now_ns is of. */
+    bool internal;
+    size_t state_size;
+    int64_t (*collect)(const void *options, void *state, const struct kap_handler_env *env, struct kap_event *ev,
+                       int64_t now_ns);
+    int64_t (*tick)(const void *options, void *state, const struct kap_handler_env *env, int64_t now_ns);
+    void (*state_close)(void *state);
 };
 
 #endif
