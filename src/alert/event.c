@@ -2,8 +2,6 @@
 
 #include "base/mem.h"
 
-#include <ctype.h>
-
 static const char *const level_names[] = { "OK", "INFO", "WARNING", "CRITICAL" };
 
 const char *kap_level_name(enum kap_level l)
@@ -117,6 +115,7 @@ bool kap_event_json(const struct kap_event *ev, struct kap_json *j)
 /* --- binary form --- */
 
 #define EVENT_VERSION 1
+#define EVENT_SERIES 16384 /* more in one event are refused when reading */
 
 enum { FLAG_RECOVERABLE = 1, FLAG_NO_EXTERNAL = 2 };
 
@@ -398,6 +397,10 @@ static void get_body(struct reader *r, struct kap_event *ev)
         ev->fields[ev->nfields].v = get_value(r, ev->arena);
     }
     const size_t nrows = get_count(r, "series");
+    if (nrows > EVENT_SERIES)
+        fail_at(r, "number of series");
+    if (r->bad)
+        return;
     ev->rows = KAP_ARENA_ARRAY(ev->arena, struct kap_row *, nrows + 1);
     while (ev->nrows < nrows && !r->bad)
         ev->rows[ev->nrows++] = get_row(r);
