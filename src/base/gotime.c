@@ -25,7 +25,7 @@ struct kap_civil kap_civil(int64_t time_ns)
     const int64_t z = days + 719468, era = floor_div(z, 146097), doe = z - era * 146097;
     const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     const int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    struct kap_civil c = { .nsec = (int)(time_ns - seconds * KAP_S) };
+    struct kap_civil c = { .nsec = (int)(((time_ns % KAP_S) + KAP_S) % KAP_S) };
     c.day = (int)(doy - (153 * mp + 2) / 5 + 1);
     c.month = (int)(mp < 10 ? mp + 3 : mp - 9);
     c.year = yoe + era * 400 + (c.month <= 2);
