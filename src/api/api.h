@@ -9,6 +9,7 @@
 
 struct kap_tasks;       /* task/task.h */
 struct kap_engine;      /* engine/engine.h */
+struct kap_outputs;     /* task/outputs.h */
 struct kap_topics;      /* alert/topics.h */
 struct kap_config;      /* config/config.h */
 struct kap_definitions; /* task/definitions.h */
@@ -32,6 +33,7 @@ struct kap_api_cluster {
 struct kap_api {
     struct kap_tasks *tasks;
     struct kap_engine *engine;
+    struct kap_outputs *outputs;
     struct kap_topics *topics;
     struct kap_definitions *definitions; /* topic handlers are kept there */
     const struct kap_api_cluster *cluster;

@@ -160,12 +160,22 @@ static void *work(void *arg)
         if (h->queue == NULL)
             h->queue_end = &h->queue;
         pthread_mutex_unlock(&h->lock);
-        rq->route->fn(rq->route_ctx, rq);
-        kap_request_resume(rq);
+        if (rq->later) {
+            rq->later(rq->route_ctx, rq);
+        } else {
+            rq->route->fn(rq->route_ctx, rq);
+            kap_request_resume(rq);
+        }
         pthread_mutex_lock(&h->lock);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
+}
+
+void kap_request_later(struct kap_request *rq, kap_route_fn fn)
+{
+    rq->later = fn;
+    enqueue(rq);
 }
 
 void kap_request_suspend(struct kap_request *rq)

@@ -84,6 +84,10 @@ const char *kap_request_header(const struct kap_request *rq, const char *name); 
 struct kap_arena *kap_request_arena(struct kap_request *rq);
 struct kap_httpd *kap_request_server(struct kap_request *rq);
 
+/* A pointer of the handler's own, for a request that is suspended. */
+void kap_request_set_data(struct kap_request *rq, void *data);
+void *kap_request_data(const struct kap_request *rq);
+
 /* --- the answer: exactly one call --- */
 void kap_reply(struct kap_request *rq, int status); /* without a body */
 /* The buffer for an answer; pass the request to kap_reply_body() when it is complete. */
@@ -109,5 +113,7 @@ void kap_stream_wake(struct kap_request *rq); /* any thread, between kap_reply_s
 /* Inline routes: the handler returns without an answer; another thread answers, then resumes. */
 void kap_request_suspend(struct kap_request *rq);
 void kap_request_resume(struct kap_request *rq);
+/* Any thread: runs fn on a worker thread for a suspended request; fn answers and resumes it, or leaves it suspended. */
+void kap_request_later(struct kap_request *rq, kap_route_fn fn);
 
 #endif

@@ -215,6 +215,16 @@ struct kap_httpd *kap_request_server(struct kap_request *rq)
     return rq->server;
 }
 
+void kap_request_set_data(struct kap_request *rq, void *data)
+{
+    rq->data = data;
+}
+
+void *kap_request_data(const struct kap_request *rq)
+{
+    return rq->data;
+}
+
 /* --- what handlers answer --- */
 
 void kap_reply(struct kap_request *rq, int status)

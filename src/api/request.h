@@ -35,6 +35,8 @@ struct kap_request {
     z_stream z;
     /* progress */
     bool seen_headers, suspended, replied;
+    kap_route_fn later;             /* instead of the route's; resumes the request itself */
+    void *data;                     /* the handler's */
     /* answer */
     int status;
     const char *content_type;

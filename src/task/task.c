@@ -472,3 +472,15 @@ struct kap_task_counts kap_tasks_count(struct kap_tasks *t)
     kap_free(v);
     return c;
 }
+
+void kap_tasks_each_running(struct kap_tasks *t, void (*fn)(void *ctx, struct kap_str id), void *ctx)
+{
+    size_t n;
+    struct kap_definition **v = kap_tasks_match(t, KAP_DEFINITION_TASK, KAP_STR(""), &n);
+    for (size_t i = 0; i < n; i++) {
+        if (t->opt.engine && kap_engine_executing(t->opt.engine, v[i]->id))
+            fn(ctx, v[i]->id);
+        kap_definition_unref(v[i]);
+    }
+    kap_free(v);
+}

@@ -79,5 +79,7 @@ enum kap_status kap_template_list(struct kap_tasks *t, const struct kap_task_vie
 
 struct kap_task_counts { size_t tasks, enabled, executing; };
 struct kap_task_counts kap_tasks_count(struct kap_tasks *t);
+/* The tasks that execute here, in byte order of their IDs. */
+void kap_tasks_each_running(struct kap_tasks *t, void (*fn)(void *ctx, struct kap_str id), void *ctx);
 
 #endif
