@@ -9,10 +9,10 @@
 
 struct kap_tasks;       /* task/task.h */
 struct kap_engine;      /* engine/engine.h */
-struct kap_outputs;     /* task/outputs.h */
+struct kap_outputs;     /* engine/outputs.h */
 struct kap_topics;      /* alert/topics.h */
 struct kap_config;      /* config/config.h */
-struct kap_definitions; /* task/definitions.h */
+struct kap_topic_handlers; /* task/handlers.h */
 
 struct kap_api_member {
     struct kap_str id, gossip_address, rpc_address, api_address, roles, status; /* roles: "worker"; status: "alive" */
@@ -35,12 +35,11 @@ struct kap_api {
     struct kap_engine *engine;
     struct kap_outputs *outputs;
     struct kap_topics *topics;
-    struct kap_definitions *definitions; /* topic handlers are kept there */
+    struct kap_topic_handlers *handlers;
     const struct kap_api_cluster *cluster;
     const struct kap_config *config;
     struct kap_str hostname, default_rp;
     const struct kap_clock *clock;
-    size_t max_write_bytes;              /* 0: 128 MiB */
     int64_t started_ns;                  /* wall clock */
 };
 

@@ -58,6 +58,7 @@ struct kap_httpd *kap_httpd_new(const struct kap_httpd_options *options)
     h->options.workers = options->workers ? options->workers : 4;
     h->options.max_connections = options->max_connections ? options->max_connections : 16384;
     h->options.max_body_bytes = options->max_body_bytes ? options->max_body_bytes : 25 << 20;
+    h->options.max_large_bytes = options->max_large_bytes ? options->max_large_bytes : 128 << 20;
     h->listener = -1;
     h->queue_end = &h->queue;
     pthread_mutex_init(&h->lock, NULL);
@@ -128,7 +129,9 @@ static void choose_route(struct kap_request *rq)
     rq->route = e->route;
     rq->route_ctx = e->ctx;
     rq->tail = kap_strn(rq->path.p + e->n, rq->path.n - e->n);
-    if (e->route->max_body_bytes)
+    if (e->route->flags & KAP_ROUTE_LARGE)
+        rq->max_body = h->options.max_large_bytes;
+    else if (e->route->max_body_bytes)
         rq->max_body = e->route->max_body_bytes;
     rq->body.max = rq->max_body;
 }

@@ -33,6 +33,7 @@ struct kap_httpd_options {
     unsigned workers;             /* for calls that may wait; 0: 4 */
     unsigned max_connections;     /* 0: 16384 */
     size_t max_body_bytes;        /* of routes that name no limit; 0: 25 MiB */
+    size_t max_large_bytes;       /* of KAP_ROUTE_LARGE routes; 0: 128 MiB */
 };
 
 typedef void (*kap_route_fn)(void *ctx, struct kap_request *rq);
@@ -40,6 +41,7 @@ typedef void (*kap_route_fn)(void *ctx, struct kap_request *rq);
 enum kap_route_flags {
     KAP_ROUTE_INLINE = 1,  /* runs on the connection's thread */
     KAP_ROUTE_NO_GZIP = 2, /* the answer is never compressed */
+    KAP_ROUTE_LARGE = 8,   /* takes large bodies */
     KAP_ROUTE_TEXT_ERRORS = 4, /* a bad body is answered with a line of text, not with JSON */
 };
 

@@ -1,6 +1,6 @@
 /* /tasks and /templates: the parameters of requests; all else is the task room's. */
 #include "api/resource.h"
-#include "task/outputs.h"
+#include "engine/outputs.h"
 #include "task/task.h"
 
 #define MAX_BODY_BYTES (4 << 20) /* a script may have 1 MiB, and JSON escapes it */
@@ -62,8 +62,8 @@ static void show_output(const struct kap_api *api, struct kap_request *rq, size_
     struct kap_error err;
     const enum kap_status st = kap_outputs_get(api->outputs, kap_strn(tail.p, slash),
                                                kap_strn(tail.p + slash + 1, tail.n - slash - 1), kap_request_out(rq), &err);
-    if (st == KAP_EINVAL)
-        kap_reply_error(rq, 500, "%s", err.msg);
+    if (st == KAP_ENOTFOUND)
+        kap_reply_error(rq, 404, "no task exists");
     else
         answer(rq, st, &err);
 }

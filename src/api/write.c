@@ -3,7 +3,7 @@
 #include "api/resource.h"
 #include "engine/engine.h"
 
-#define MAX_WRITE_BYTES ((size_t)128 << 20)
+#define FLAGS (KAP_ROUTE_INLINE | KAP_ROUTE_TEXT_ERRORS | KAP_ROUTE_LARGE)
 
 struct pending {
     struct kap_engine *engine;
@@ -79,7 +79,7 @@ static void serve_write(void *ctx, struct kap_request *rq)
 }
 
 const struct kap_route kap_routes_write[] = {
-    { "POST", "/write", serve_write, KAP_ROUTE_INLINE | KAP_ROUTE_TEXT_ERRORS, MAX_WRITE_BYTES },
-    { "POST", "//write", serve_write, KAP_ROUTE_INLINE | KAP_ROUTE_TEXT_ERRORS, MAX_WRITE_BYTES },
+    { "POST", "/write", serve_write, FLAGS, 0 },
+    { "POST", "//write", serve_write, FLAGS, 0 },
     { 0 },
 };
