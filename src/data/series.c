@@ -419,8 +419,8 @@ static struct kap_series *new_series(const struct kap_source *source, struct kap
 enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source, struct kap_str key,
                                uint64_t hash, struct kap_series **ret, struct kap_error *err)
 {
-    const struct kap_sym *name;
-    const struct kap_tags *tags;
+    const struct kap_sym *name = NULL;
+    const struct kap_tags *tags = NULL;
     KAP_TRY(parse_key(c, key, &name, &tags, err));
     kap_series_unlock(c);
 
