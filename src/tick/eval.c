@@ -125,7 +125,7 @@ static enum kap_status too_big(struct eval *x)
 
 static enum kap_status put_in(struct eval *x, const struct kap_expr *at, size_t *nodes, struct kap_expr **ret)
 {
-    struct value v;
+    struct value v = { 0 };
     KAP_TRY(look_up(x, at->name, at, &v));
     struct kap_expr *e;
     if (v.arg.kind == KAP_ARG_VALUE) {
