@@ -33,7 +33,7 @@ static void connect(struct kap_shard *s, struct kap_node *n)
         int before = 0;
         for (size_t k = 0; k < i; k++)
             before += n->gn->children[k] == child;
-        n->out[i].to = &s->nodes[child->id];
+        n->out[i].to = &s->nodes[child->index];
         n->out[i].in = parent_index(child, n->gn, before);
     }
 }

@@ -195,6 +195,7 @@ static const struct kap_node_run run = {
 const struct kap_node_type kap_node_http_out = {
     .name = "httpOut",
     .kind = "http_out",
+    .shown = "HTTPOutNode",
     .doc = "Keeps the latest point or batch of each group and serves them at /kapacitor/v1/tasks/TASK/ENDPOINT, in the "
            "form of an InfluxDB query result.",
     .signature = "(endpoint string)",

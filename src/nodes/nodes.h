@@ -15,6 +15,9 @@ extern const struct kap_node_type kap_node_count_field, kap_node_sum, kap_node_m
     kap_node_last, kap_node_percentile, kap_node_top, kap_node_bottom, kap_node_distinct, kap_node_elapsed,
     kap_node_difference, kap_node_moving_average, kap_node_cumulative_sum, kap_node_holt_winters,
     kap_node_holt_winters_with_fit;
+extern const struct kap_node_type kap_node_shift, kap_node_sample, kap_node_derivative,
+    kap_node_change_detect, kap_node_state_duration, kap_node_state_count, kap_node_default,
+    kap_node_delete, kap_node_trickle, kap_node_union, kap_node_join, kap_node_flatten;
 /* Made by stats and deadman only: takes the place of a child where a node has none. */
 extern const struct kap_node_type kap_node_noop;
 

@@ -135,6 +135,7 @@ extern const struct kap_prop kap_reduce_props[];
     const struct kap_node_type kap_node_##ident = {                                                              \
         .name = (method),                                                                                        \
         .kind = (method),                                                                                        \
+        .shown = "InfluxQLNode",                                                                                 \
         .doc = (text),                                                                                           \
         .signature = (sig),                                                                                      \
         .wants = KAP_EDGE_ANY,                                                                                   \

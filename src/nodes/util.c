@@ -131,6 +131,51 @@ bool kap_syms_has(const struct kap_sym *const *v, size_t n, const struct kap_sym
     return false;
 }
 
+void kap_pairs_set(struct kap_pairs *p, struct kap_arena *arena, struct kap_str name, struct kap_value v)
+{
+    const struct kap_sym *key = kap_sym(name);
+    if (v.type == KAP_STRING)
+        v.s = kap_arena_str(arena, v.s);
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->v[i].key == key) {
+            p->v[i].v = v;
+            return;
+        }
+    }
+    struct kap_pair *grown = KAP_ARENA_ARRAY(arena, struct kap_pair, p->n + 1);
+    if (p->n)
+        memcpy(grown, p->v, p->n * sizeof *grown);
+    grown[p->n] = (struct kap_pair){ key, v };
+    p->v = grown;
+    p->n++;
+}
+
+enum kap_status kap_pairs_set_string(struct kap_pairs *p, struct kap_arena *arena, const struct kap_arg *args,
+                                     size_t nargs, const char *method, struct kap_error *err)
+{
+    KAP_TRY(kap_arg_check(args, nargs, 0, KAP_STRING, method, err));
+    KAP_TRY(kap_arg_check(args, nargs, 1, KAP_STRING, method, err));
+    if (nargs != 2)
+        return kap_fail(err, KAP_EINVAL, "%s expects a name and a value", method);
+    kap_pairs_set(p, arena, args[0].value.s, args[1].value);
+    return KAP_OK;
+}
+
+enum kap_status kap_pairs_set_any(struct kap_pairs *p, struct kap_arena *arena, const struct kap_arg *args,
+                                  size_t nargs, const char *method, struct kap_error *err)
+{
+    KAP_TRY(kap_arg_check(args, nargs, 0, KAP_STRING, method, err));
+    if (nargs != 2 || args[1].kind != KAP_ARG_VALUE)
+        return kap_fail(err, KAP_EINVAL, "%s expects a name and a value", method);
+    const enum kap_type t = args[1].value.type;
+    if (t != KAP_FLOAT && t != KAP_INT && t != KAP_STRING && t != KAP_BOOL)
+        return kap_fail(err, KAP_EINVAL,
+                        "unsupported type %s for field \"%.*s\", field default values must be float,int,string or bool",
+                        kap_go_type(t), KAP_STR_ARG(args[0].value.s));
+    kap_pairs_set(p, arena, args[0].value.s, args[1].value);
+    return KAP_OK;
+}
+
 static bool strings_has(struct kap_strings s, struct kap_str name)
 {
     for (size_t i = 0; i < s.n; i++)
