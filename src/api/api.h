@@ -30,6 +30,13 @@ struct kap_api_cluster {
     enum kap_status (*remove)(void *ctx, struct kap_str member_id, struct kap_error *err);
 };
 
+/* Writing one statistic of /debug/vars: begin, any number of values, end. `tags` are names and values in turn, NULL at
+ * the end; host and IDs are added. */
+struct kap_api_stats;
+void kap_api_stat_begin(struct kap_api_stats *w, const char *name, const char *const *tags);
+void kap_api_stat_value(struct kap_api_stats *w, const char *name, int64_t v);
+void kap_api_stat_end(struct kap_api_stats *w);
+
 struct kap_api {
     struct kap_tasks *tasks;
     struct kap_engine *engine;
@@ -37,6 +44,9 @@ struct kap_api {
     struct kap_topics *topics;
     struct kap_topic_handlers *handlers;
     const struct kap_api_cluster *cluster;
+    /* Further statistics, of what the API does not know (delivery, cluster, store); may be NULL. */
+    void (*more_stats)(void *ctx, struct kap_api_stats *w);
+    void *more_stats_ctx;
     const struct kap_config *config;
     struct kap_str hostname, default_rp;
     const struct kap_clock *clock;

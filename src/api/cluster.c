@@ -1,5 +1,5 @@
 /* /cluster: the members, adding and removing. Ours: the reference has no clustering.
- *   GET    /cluster               {"state", "cluster-id", "member-id", "members": [..]}
+ *   GET    /cluster               {"state", "cluster-id", "local-member-id", "members": [..]}
  *   POST   /cluster/members       {"rpc-address": "host:9091"}: 204 when it has joined
  *   DELETE /cluster/members/ID    204 */
 #include "api/resource.h"
@@ -38,7 +38,7 @@ static void show_cluster(void *ctx, struct kap_request *rq)
     kap_json_cstr(&j, cluster->initialized(cluster->ctx) ? "initialized" : "uninitialized");
     kap_json_key(&j, "cluster-id");
     kap_json_cstr(&j, cluster_id);
-    kap_json_key(&j, "member-id");
+    kap_json_key(&j, "local-member-id");
     kap_json_cstr(&j, member_id);
     kap_json_key(&j, "members");
     kap_json_array(&j);

@@ -252,7 +252,10 @@ static enum MHD_Result headers_complete(struct kap_request *rq, const char *url,
     choose_route(rq);
     const char *length = kap_request_header(rq, "Content-Length");
     int64_t n;
-    if (rq->route && length && kap_str_to_i64(kap_str(length), &n) && (uint64_t)n > rq->max_body) {
+    if (rq->route == NULL || length == NULL || !kap_str_to_i64(kap_str(length), &n))
+        return MHD_YES;
+    rq->too_large = (uint64_t)n > rq->max_body;
+    if ((uint64_t)n > kap_request_drain_limit(rq)) {
         kap_reply_error(rq, 413, "request body is too large, the limit is %zu bytes", rq->max_body);
         return answer(rq);
     }

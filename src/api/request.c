@@ -101,11 +101,18 @@ static void unpack(struct kap_request *rq, const char *data, size_t n)
         rq->body.p[rq->body.n] = '\0';
 }
 
+/* A body that is too large is read to its end all the same, up to here: a client that is still sending would not see the
+ * answer. */
+uint64_t kap_request_drain_limit(const struct kap_request *rq)
+{
+    return 4 * (uint64_t)rq->max_body + ((uint64_t)256 << 20);
+}
+
 bool kap_request_take(struct kap_request *rq, const char *data, size_t n)
 {
     rq->received += n;
     if (rq->route == NULL || rq->too_large || rq->unpack_error)
-        return rq->received < 4 * (uint64_t)rq->max_body + (1 << 20);
+        return rq->received < kap_request_drain_limit(rq);
     if (rq->packed) {
         unpack(rq, data, n);
     } else {

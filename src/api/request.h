@@ -55,6 +55,7 @@ const char *kap_httpd_version(const struct kap_httpd *h);
 struct kap_request *kap_request_new(struct kap_httpd *h, struct MHD_Connection *conn, const char *uri);
 void kap_request_free(struct kap_request *rq);
 void kap_request_parse(struct kap_request *rq, const char *url, const char *method, const char *protocol);
+uint64_t kap_request_drain_limit(const struct kap_request *rq);
 /* Takes a piece of the body, unpacking it; false: give up on the connection. */
 bool kap_request_take(struct kap_request *rq, const char *data, size_t n);
 /* What is wrong with the whole body, NULL if nothing. */

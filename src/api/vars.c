@@ -1,4 +1,5 @@
 /* /debug/vars: the server's figures, as Telegraf's kapacitor input reads them. */
+#include "alert/topics.h"
 #include "api/resource.h"
 #include "base/mem.h"
 #include "engine/engine.h"
@@ -7,7 +8,7 @@
 #include <errno.h>
 #include <malloc.h>
 
-struct writer {
+struct kap_api_stats {
     struct kap_json *j;
     const struct kap_api *api;
     char cluster_id[37], server_id[37];
@@ -15,7 +16,7 @@ struct writer {
 };
 
 /* A statistic: {"name", "tags": {.., host, cluster_id, server_id}, "values": {..}} under a key of its own. */
-static void begin(struct writer *w, const char *name, const char *const *tags)
+void kap_api_stat_begin(struct kap_api_stats *w, const char *name, const char *const *tags)
 {
     KAP_AUTO_BUF struct kap_buf key = { 0 };
     kap_buf_addf(&key, "%s-%zu", name, w->n++);
@@ -40,13 +41,13 @@ static void begin(struct writer *w, const char *name, const char *const *tags)
     kap_json_object(w->j);
 }
 
-static void value(struct writer *w, const char *name, int64_t v)
+void kap_api_stat_value(struct kap_api_stats *w, const char *name, int64_t v)
 {
     kap_json_key(w->j, name);
     kap_json_i64(w->j, v);
 }
 
-static void end(struct writer *w)
+void kap_api_stat_end(struct kap_api_stats *w)
 {
     kap_json_object_end(w->j);
     kap_json_object_end(w->j);
@@ -54,41 +55,41 @@ static void end(struct writer *w)
 
 static void write_ingress(void *ctx, struct kap_str db, struct kap_str rp, struct kap_str measurement, int64_t points)
 {
-    struct writer *w = ctx;
+    struct kap_api_stats *w = ctx;
     KAP_AUTO_FREE char *d = kap_strndup(db.p, db.n);
     KAP_AUTO_FREE char *r = kap_strndup(rp.p, rp.n);
     KAP_AUTO_FREE char *m = kap_strndup(measurement.p, measurement.n);
     const char *const tags[] = { "database", d, "measurement", m, "retention_policy", r, "task_master", "main", NULL };
-    begin(w, "ingress", tags);
-    value(w, "points_received", points);
-    end(w);
+    kap_api_stat_begin(w, "ingress", tags);
+    kap_api_stat_value(w, "points_received", points);
+    kap_api_stat_end(w);
 }
 
-static void write_node(struct writer *w, const char *task, const char *type, const struct kap_node_stats *st)
+static void write_node(struct kap_api_stats *w, const char *task, const char *type, const struct kap_node_stats *st)
 {
     const char *const tags[] = { "kind", st->node->type->kind, "node", st->node->name, "task", task, "type", type, NULL };
-    begin(w, "nodes", tags);
-    value(w, "avg_exec_time_ns", st->avg_exec_time_ns);
-    value(w, "collected", st->collected);
-    value(w, "emitted", st->emitted);
-    value(w, "errors", st->errors);
-    value(w, "working_cardinality", st->working_cardinality);
-    value(w, "bytes", st->bytes);
+    kap_api_stat_begin(w, "nodes", tags);
+    kap_api_stat_value(w, "avg_exec_time_ns", st->avg_exec_time_ns);
+    kap_api_stat_value(w, "collected", st->collected);
+    kap_api_stat_value(w, "emitted", st->emitted);
+    kap_api_stat_value(w, "errors", st->errors);
+    kap_api_stat_value(w, "working_cardinality", st->working_cardinality);
+    kap_api_stat_value(w, "bytes", st->bytes);
     for (size_t i = 0; i < st->ncounters; i++)
-        value(w, st->counter_names[i], st->counters[i]);
-    end(w);
+        kap_api_stat_value(w, st->counter_names[i], st->counters[i]);
+    kap_api_stat_end(w);
     for (size_t i = 0; i < st->nedges; i++) {
         const char *const edge[] = { "child", st->edges[i].to->name, "parent", st->node->name, "task", task, "type", type, NULL };
-        begin(w, "edges", edge);
-        value(w, "collected", st->edges[i].processed);
-        value(w, "emitted", st->edges[i].processed);
-        end(w);
+        kap_api_stat_begin(w, "edges", edge);
+        kap_api_stat_value(w, "collected", st->edges[i].processed);
+        kap_api_stat_value(w, "emitted", st->edges[i].processed);
+        kap_api_stat_end(w);
     }
 }
 
 static void write_task(void *ctx, struct kap_str id)
 {
-    struct writer *w = ctx;
+    struct kap_api_stats *w = ctx;
     struct kap_task_stats st;
     struct kap_graph *graph;
     if (kap_engine_task_stats(w->api->engine, id, &st, &graph, NULL) != KAP_OK)
@@ -100,35 +101,45 @@ static void write_task(void *ctx, struct kap_str id)
     kap_graph_unref(graph);
 }
 
-static void write_http(struct writer *w, struct kap_httpd *h)
+static void write_topic(void *ctx, const struct kap_topic_stats *st)
 {
-    struct kap_httpd_stats *st = kap_httpd_stats(h);
-    begin(w, "httpd", NULL);
-    value(w, "req", (int64_t)st->requests);
-    value(w, "ping_req", (int64_t)st->ping_requests);
-    value(w, "write_req", (int64_t)st->write_requests);
-    value(w, "write_req_bytes", (int64_t)st->write_bytes);
-    value(w, "points_written_ok", (int64_t)st->points_ok);
-    value(w, "points_written_fail", (int64_t)st->points_failed);
-    value(w, "auth_fail", (int64_t)st->auth_failed);
-    value(w, "client_errors", (int64_t)st->client_errors);
-    value(w, "server_errors", (int64_t)st->server_errors);
-    end(w);
+    struct kap_api_stats *w = ctx;
+    KAP_AUTO_FREE char *id = kap_strndup(st->topic.p, st->topic.n);
+    const char *const tags[] = { "id", id, NULL };
+    kap_api_stat_begin(w, "topics", tags);
+    kap_api_stat_value(w, "collected", (int64_t)st->collected);
+    kap_api_stat_end(w);
 }
 
-static void write_engine(struct writer *w)
+static void write_http(struct kap_api_stats *w, struct kap_httpd *h)
+{
+    struct kap_httpd_stats *st = kap_httpd_stats(h);
+    kap_api_stat_begin(w, "httpd", NULL);
+    kap_api_stat_value(w, "req", (int64_t)st->requests);
+    kap_api_stat_value(w, "ping_req", (int64_t)st->ping_requests);
+    kap_api_stat_value(w, "write_req", (int64_t)st->write_requests);
+    kap_api_stat_value(w, "write_req_bytes", (int64_t)st->write_bytes);
+    kap_api_stat_value(w, "points_written_ok", (int64_t)st->points_ok);
+    kap_api_stat_value(w, "points_written_fail", (int64_t)st->points_failed);
+    kap_api_stat_value(w, "auth_fail", (int64_t)st->auth_failed);
+    kap_api_stat_value(w, "client_errors", (int64_t)st->client_errors);
+    kap_api_stat_value(w, "server_errors", (int64_t)st->server_errors);
+    kap_api_stat_end(w);
+}
+
+static void write_engine(struct kap_api_stats *w)
 {
     struct kap_engine_stats st;
     kap_engine_stats(w->api->engine, &st);
-    begin(w, "engine", NULL);
-    value(w, "points_received", st.points);
-    value(w, "parse_errors", st.parse_errors);
-    value(w, "queue_waits", st.waits);
-    value(w, "queued_bytes", (int64_t)st.queued_bytes);
-    value(w, "series", (int64_t)st.series);
-    value(w, "series_bytes", (int64_t)st.series_bytes);
-    value(w, "workers", st.workers);
-    end(w);
+    kap_api_stat_begin(w, "engine", NULL);
+    kap_api_stat_value(w, "points_received", st.points);
+    kap_api_stat_value(w, "parse_errors", st.parse_errors);
+    kap_api_stat_value(w, "queue_waits", st.waits);
+    kap_api_stat_value(w, "queued_bytes", (int64_t)st.queued_bytes);
+    kap_api_stat_value(w, "series", (int64_t)st.series);
+    kap_api_stat_value(w, "series_bytes", (int64_t)st.series_bytes);
+    kap_api_stat_value(w, "workers", st.workers);
+    kap_api_stat_end(w);
 }
 
 /* The allocator's figures under the names that dashboards know. */
@@ -150,7 +161,7 @@ static void write_memory(struct kap_json *j)
     kap_json_object_end(j);
 }
 
-static void write_texts(struct writer *w)
+static void write_texts(struct kap_api_stats *w)
 {
     struct kap_json *j = w->j;
     const struct { const char *key, *v; } texts[] = {
@@ -173,16 +184,16 @@ static void show_vars(void *ctx, struct kap_request *rq)
 {
     const struct kap_api *api = ctx;
     struct kap_json j;
-    struct writer w = { .j = &j, .api = api };
+    struct kap_api_stats w = { .j = &j, .api = api };
     if (api->cluster)
         api->cluster->ids(api->cluster->ctx, w.cluster_id, w.server_id);
     kap_reply_json(rq, &j);
     kap_json_object(&j);
     write_texts(&w);
     const struct kap_task_counts counts = kap_tasks_count(api->tasks);
-    value(&w, "num_tasks", (int64_t)counts.tasks);
-    value(&w, "num_enabled_tasks", (int64_t)counts.enabled);
-    value(&w, "num_subscriptions", 0);
+    kap_api_stat_value(&w, "num_tasks", (int64_t)counts.tasks);
+    kap_api_stat_value(&w, "num_enabled_tasks", (int64_t)counts.enabled);
+    kap_api_stat_value(&w, "num_subscriptions", 0);
     write_memory(&j);
     kap_json_key(&j, "kapacitor");
     kap_json_object(&j);
@@ -190,6 +201,10 @@ static void show_vars(void *ctx, struct kap_request *rq)
     write_engine(&w);
     kap_engine_ingress(api->engine, write_ingress, &w);
     kap_tasks_each_running(api->tasks, write_task, &w);
+    if (api->topics)
+        kap_topics_each_stats(api->topics, write_topic, &w);
+    if (api->more_stats)
+        api->more_stats(api->more_stats_ctx, &w);
     kap_json_object_end(&j);
     kap_json_object_end(&j);
     kap_reply_body(rq, 200, NULL);

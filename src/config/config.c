@@ -599,8 +599,7 @@ static enum kap_status load(struct kap_config *c, const struct kap_config_args *
     if (c->path != NULL) {
         KAP_AUTO_BUF struct kap_buf text = { 0 };
         KAP_TRY(read_file(c->path, &text, err));
-        if (kap_toml_parse(kap_buf_str(&text), c->arena, &root, err) != KAP_OK)
-            return kap_wrap(err, "configuration file %s", c->path);
+        KAP_TRY(kap_toml_parse(kap_buf_str(&text), c->path, c->arena, &root, err));
     }
     add_element(c, find_state(c, KAP_STR("")));
     KAP_TRY(read_sections(c, root, err));

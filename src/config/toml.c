@@ -10,6 +10,7 @@ struct reader {
     const char *p, *end, *line_start;
     int line;
     int depth;
+    const char *name;
     struct kap_arena *arena;
     struct kap_toml *root;
     struct kap_toml *current;  /* the table that keys go into */
@@ -56,7 +57,7 @@ fail_at(struct reader *r, int line, int col, const char *fmt, ...)
     va_start(ap, fmt);
     kap_vfail(r->err, KAP_EINVAL, fmt, ap);
     va_end(ap);
-    kap_wrap(r->err, "line %d column %d", line, col);
+    kap_wrap(r->err, "%s:%d:%d", r->name, line, col);
     return KAP_EINVAL;
 }
 
@@ -734,10 +735,10 @@ static enum kap_status read_header(struct reader *r)
     return element ? open_element(r, parent, &parts[n - 1]) : open_table(r, parent, &parts[n - 1]);
 }
 
-enum kap_status kap_toml_parse(struct kap_str text, struct kap_arena *arena, struct kap_toml **ret,
+enum kap_status kap_toml_parse(struct kap_str text, const char *name, struct kap_arena *arena, struct kap_toml **ret,
                                struct kap_error *err)
 {
-    struct reader r = { .p = text.p, .end = text.p + text.n, .line = 1, .arena = arena, .err = err };
+    struct reader r = { .p = text.p, .end = text.p + text.n, .line = 1, .name = name, .arena = arena, .err = err };
     if (looking_at(&r, "\xef\xbb\xbf"))
         r.p += 3;
     r.line_start = r.p;

@@ -1,7 +1,7 @@
 /* TOML v1.0 reader: the whole language, with the place of every value, so that a complaint about a configuration file
  * can name line and column. Format: https://toml.io/en/v1.0.0.
  * Ownership: the tree and all its strings live in the caller's arena. Threads: one at a time.
- * Failure: KAP_EINVAL, "line 3 column 9: ..."; nothing of a bad text is returned. */
+ * Failure: KAP_EINVAL, "NAME:3:9: ..." with line and column; nothing of a bad text is returned. */
 #ifndef KAP_CONFIG_TOML_H
 #define KAP_CONFIG_TOML_H
 
@@ -44,7 +44,8 @@ struct kap_toml {
     bool defined;                 /* TABLE that had its own [header] or was opened by dotted keys */
 };
 
-enum kap_status kap_toml_parse(struct kap_str text, struct kap_arena *arena, struct kap_toml **ret,
+/* `name` is what messages call the text: the file's path. */
+enum kap_status kap_toml_parse(struct kap_str text, const char *name, struct kap_arena *arena, struct kap_toml **ret,
                                struct kap_error *err);
 /* NULL: not a table, or no such key. */
 struct kap_toml *kap_toml_get(const struct kap_toml *table, struct kap_str key);

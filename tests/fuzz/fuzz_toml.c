@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct kap_arena *arena = kap_arena_new();
     struct kap_toml *root = NULL;
     struct kap_error err;
-    if (kap_toml_parse(kap_strn((const char *)data, size), arena, &root, &err) == KAP_OK)
+    if (kap_toml_parse(kap_strn((const char *)data, size), "text", arena, &root, &err) == KAP_OK)
         check(root, 0);
     else if (err.msg[0] == '\0' || root != NULL)
         abort();

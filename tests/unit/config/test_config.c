@@ -115,7 +115,7 @@ static void a_wrong_value_names_file_line_and_key(void **state)
           ":2:9: 'roles' in section [cluster]: must be a list of strings, element 2 is integer" },
         { "[cluster]\nroles = ['boss']", "[cluster] roles knows 'worker' only, not 'boss'" },
         { "[[http]]\n[[http]]", ":2:3: section [http] may be given only once" },
-        { "[http\n", ".conf: line 1 column 6: expected ']' after the name of a section, got the end of the line" },
+        { "[http\n", ".conf:1:6: expected ']' after the name of a section, got the end of the line" },
         { "[[httppost]]\nheaders = {a = 1}", ":2:11: 'headers' in section [httppost]: 'a' must be a string" },
     };
     for (size_t i = 0; i < KAP_COUNT(cases); i++) {

@@ -13,7 +13,7 @@ static struct kap_toml *parse(struct kap_arena *a, const char *text)
 {
     struct kap_toml *root = NULL;
     struct kap_error err = { 0 };
-    if (kap_toml_parse(kap_str(text), a, &root, &err) != KAP_OK)
+    if (kap_toml_parse(kap_str(text), "text", a, &root, &err) != KAP_OK)
         fail_msg("'%s': %s", text, err.msg);
     return root;
 }
@@ -91,39 +91,39 @@ static void reads_tables_and_arrays(void **state)
 static void names_the_place_of_a_mistake(void **state)
 {
     static const struct { const char *text, *message; } cases[] = {
-        { "a = 1\nb = \n", "line 2 column 5: expected a value, got the end of the line" },
-        { "a", "line 1 column 2: expected '=' after the key 'a', got the end of the text" },
-        { "= 1", "line 1 column 1: expected a key, got '='" },
-        { "a = foo", "line 1 column 5: invalid value 'foo'; a string needs quotes" },
-        { "a = 012", "line 1 column 5: invalid value '012'; a string needs quotes" },
-        { "a = 1__0", "line 1 column 5: invalid value '1__0'; a string needs quotes" },
-        { "a = 1.", "line 1 column 5: invalid value '1.'; a string needs quotes" },
-        { "a = 99999999999999999999", "line 1 column 5: invalid value '99999999999999999999'; a string needs quotes" },
-        { "a = \"x", "line 1 column 5: string is not closed" },
-        { "a = '''x\n", "line 1 column 5: string is not closed" },
-        { "a = \"\\q\"", "line 1 column 6: unknown escape; a backslash is written '\\\\', or use a 'literal' string" },
-        { "a = \"\\ud800\"", "line 1 column 6: \\u names no Unicode character" },
-        { "a = \"\\u12\"", "line 1 column 6: \\u needs 4 hexadecimal digits" },
-        { "a = \"\xff\"", "line 1 column 6: invalid UTF-8 in a string" },
-        { "a = 1 b = 2", "line 1 column 7: expected the end of the line, got 'b'" },
-        { "a = 1\na = 2", "line 2 column 1: 'a' is defined twice, first in line 1" },
-        { "[a]\n[a]", "line 2 column 2: 'a' is defined twice, first in line 1" },
-        { "a = 1\n[a]", "line 2 column 2: 'a' is defined twice, first in line 1" },
-        { "a = {b = 1}\n[a.c]", "line 2 column 2: 'a' is a complete value since line 1" },
-        { "a = {b = 1}\na.c = 1", "line 2 column 1: 'a' is a complete value since line 1" },
-        { "[[a]]\n[a]", "line 2 column 2: 'a' is defined twice, first in line 1" },
-        { "a = [1]\n[[a]]", "line 2 column 3: 'a' is defined twice, first in line 1" },
-        { "[a", "line 1 column 3: expected ']' after the name of a section, got the end of the text" },
-        { "a = [1 2]", "line 1 column 8: expected ',' or ']' in the array that starts in line 1, got '2'" },
-        { "a = {b = 1,\nc = 2}", "line 1 column 12: expected a key, got the end of the line" },
-        { "a = 1 # \x01", "line 1 column 9: control character 0x01 in a comment" },
-        { "a = 1\r", "line 1 column 6: expected the end of the line, got byte 0x0d" },
+        { "a = 1\nb = \n", "f:2:5: expected a value, got the end of the line" },
+        { "a", "f:1:2: expected '=' after the key 'a', got the end of the text" },
+        { "= 1", "f:1:1: expected a key, got '='" },
+        { "a = foo", "f:1:5: invalid value 'foo'; a string needs quotes" },
+        { "a = 012", "f:1:5: invalid value '012'; a string needs quotes" },
+        { "a = 1__0", "f:1:5: invalid value '1__0'; a string needs quotes" },
+        { "a = 1.", "f:1:5: invalid value '1.'; a string needs quotes" },
+        { "a = 99999999999999999999", "f:1:5: invalid value '99999999999999999999'; a string needs quotes" },
+        { "a = \"x", "f:1:5: string is not closed" },
+        { "a = '''x\n", "f:1:5: string is not closed" },
+        { "a = \"\\q\"", "f:1:6: unknown escape; a backslash is written '\\\\', or use a 'literal' string" },
+        { "a = \"\\ud800\"", "f:1:6: \\u names no Unicode character" },
+        { "a = \"\\u12\"", "f:1:6: \\u needs 4 hexadecimal digits" },
+        { "a = \"\xff\"", "f:1:6: invalid UTF-8 in a string" },
+        { "a = 1 b = 2", "f:1:7: expected the end of the line, got 'b'" },
+        { "a = 1\na = 2", "f:2:1: 'a' is defined twice, first in line 1" },
+        { "[a]\n[a]", "f:2:2: 'a' is defined twice, first in line 1" },
+        { "a = 1\n[a]", "f:2:2: 'a' is defined twice, first in line 1" },
+        { "a = {b = 1}\n[a.c]", "f:2:2: 'a' is a complete value since line 1" },
+        { "a = {b = 1}\na.c = 1", "f:2:1: 'a' is a complete value since line 1" },
+        { "[[a]]\n[a]", "f:2:2: 'a' is defined twice, first in line 1" },
+        { "a = [1]\n[[a]]", "f:2:3: 'a' is defined twice, first in line 1" },
+        { "[a", "f:1:3: expected ']' after the name of a section, got the end of the text" },
+        { "a = [1 2]", "f:1:8: expected ',' or ']' in the array that starts in line 1, got '2'" },
+        { "a = {b = 1,\nc = 2}", "f:1:12: expected a key, got the end of the line" },
+        { "a = 1 # \x01", "f:1:9: control character 0x01 in a comment" },
+        { "a = 1\r", "f:1:6: expected the end of the line, got byte 0x0d" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         KAP_AUTO_ARENA struct kap_arena *a = kap_arena_new();
         struct kap_toml *root = NULL;
         struct kap_error err = { 0 };
-        assert_int_equal(kap_toml_parse(kap_str(cases[i].text), a, &root, &err), KAP_EINVAL);
+        assert_int_equal(kap_toml_parse(kap_str(cases[i].text), "f", a, &root, &err), KAP_EINVAL);
         assert_string_equal(err.msg, cases[i].message);
         assert_null(root);
     }
@@ -138,7 +138,7 @@ static void nesting_has_a_limit(void **state)
         kap_buf_addc(&b, '[');
     struct kap_toml *root = NULL;
     struct kap_error err = { 0 };
-    assert_int_equal(kap_toml_parse(kap_buf_str(&b), a, &root, &err), KAP_EINVAL);
+    assert_int_equal(kap_toml_parse(kap_buf_str(&b), "f", a, &root, &err), KAP_EINVAL);
     assert_non_null(strstr(err.msg, "nested deeper than 64"));
 }
 
