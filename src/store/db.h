@@ -50,7 +50,7 @@ static inline struct kap_db_value kap_db_blob(struct kap_str s)
 }
 
 /* Queues statements[statement] with these values (copied). done may be NULL. `more`: the next call belongs to the same
- * operation (all or nothing); `done` of the last one answers for all. Waits while the queue is over its limit (64 MiB). */
+ * operation (all or nothing), so no other thread may call in between; `done` of the last one answers for all. Waits while the queue is over its limit (64 MiB). */
 void kap_db_run(struct kap_db *db, size_t statement, const struct kap_db_value *values, size_t n, bool more,
                 kap_db_done_fn done, void *ctx, uint64_t token);
 /* Waits until everything queued so far is committed. KAP_EIO: something failed since the last flush. */

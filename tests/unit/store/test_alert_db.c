@@ -1,0 +1,142 @@
+#include "store/alert_db.h"
+
+#include "dir.h"
+
+static char seen[4096];
+
+static void add(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void add(const char *fmt, ...)
+{
+    const size_t n = strlen(seen);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(seen + n, sizeof seen - n, fmt, ap);
+    va_end(ap);
+}
+
+static void mark(void *ctx, struct kap_alert_key key, struct kap_str handler)
+{
+    add("mark %llu '%.*s'\n", (unsigned long long)key.lo, KAP_STR_ARG(handler));
+}
+
+static void event(void *ctx, struct kap_alert_key key, struct kap_str meta, struct kap_str blob,
+                  const struct kap_str *handlers, size_t nhandlers)
+{
+    add("event %llu %.*s %.*s:", (unsigned long long)key.lo, KAP_STR_ARG(meta), KAP_STR_ARG(blob));
+    for (size_t i = 0; i < nhandlers; i++)
+        add(" %.*s", KAP_STR_ARG(handlers[i]));
+    add("\n");
+}
+
+static void topic(void *ctx, struct kap_str name, uint64_t stamp)
+{
+    add("topic %.*s %llu\n", KAP_STR_ARG(name), (unsigned long long)stamp);
+}
+
+static void topic_state(void *ctx, struct kap_str name, struct kap_str id, uint64_t stamp, struct kap_str blob)
+{
+    add("state %.*s %.*s %llu %.*s\n", KAP_STR_ARG(name), KAP_STR_ARG(id), (unsigned long long)stamp, KAP_STR_ARG(blob));
+}
+
+static const struct kap_alert_db_loader loader = { .mark = mark, .event = event, .topic = topic, .state = topic_state };
+
+static struct kap_alert_db *open_db(size_t max_marks)
+{
+    struct kap_error err;
+    struct kap_alert_db *db;
+    const struct kap_alert_db_config config = { .max_marks = max_marks };
+    assert_int_equal(kap_alert_db_open(test_dir, &config, &db, &err), KAP_OK);
+    return db;
+}
+
+static void load(struct kap_alert_db *db)
+{
+    struct kap_error err;
+    seen[0] = '\0';
+    assert_int_equal(kap_alert_db_load(db, &loader, &err), KAP_OK);
+}
+
+static const struct kap_str two[] = { { "h1", 2 }, { "h2", 2 } };
+
+static struct kap_alert_key key(uint64_t lo)
+{
+    return (struct kap_alert_key){ UINT64_MAX, lo };
+}
+
+static int64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static void test_an_event_lives_until_it_is_complete(void **state)
+{
+    struct kap_alert_db *db = open_db(0);
+    kap_alert_db_put_event(db, key(1), KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(2), KAP_STR("m2"), KAP_STR("b2"), two, 0, NULL, NULL, 0);
+    kap_alert_db_done(db, key(1), two[0], now(), NULL, NULL, 0);
+    kap_alert_db_close(db);
+    db = open_db(0);
+    load(db);
+    assert_string_equal(seen, "mark 1 'h1'\nevent 1 m1 b1: h2\nevent 2 m2 b2:\n");
+    kap_alert_db_done(db, key(1), two[1], now(), NULL, NULL, 0);
+    kap_alert_db_forget(db, key(1), now());
+    load(db);
+    assert_string_equal(seen, "mark 1 ''\nevent 2 m2 b2:\n");
+    kap_alert_db_close(db);
+}
+
+static void test_a_mark_may_come_before_its_event(void **state)
+{
+    struct kap_alert_db *db = open_db(0);
+    kap_alert_db_done(db, key(1), two[0], now(), NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
+    load(db);
+    assert_string_equal(seen, "mark 1 'h1'\nevent 1 m1 b1: h2\n");
+    kap_alert_db_put_event(db, key(1), KAP_STR("m9"), KAP_STR("b9"), two + 1, 1, NULL, NULL, 0);
+    load(db);
+    assert_string_equal(seen, "mark 1 'h1'\nevent 1 m9 b9: h2\n");
+    kap_alert_db_close(db);
+}
+
+static void test_marks_have_limits(void **state)
+{
+    struct kap_alert_db *db = open_db(3);
+    kap_alert_db_done(db, key(100), two[0], now() - 7200000000000L, NULL, NULL, 0); /* too old */
+    for (uint64_t i = 0; i < 5; i++)
+        kap_alert_db_done(db, key(i), two[0], now(), NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(50), KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+    kap_alert_db_close(db);
+    db = open_db(3); /* sweeps */
+    load(db);
+    assert_string_equal(seen, "mark 2 'h1'\nmark 3 'h1'\nmark 4 'h1'\nevent 50 m b: h1 h2\n");
+    kap_alert_db_close(db);
+}
+
+static void test_topic_states(void **state)
+{
+    struct kap_alert_db *db = open_db(0);
+    kap_alert_db_put_state(db, KAP_STR("t1"), KAP_STR("b"), 1, KAP_STR("x"));
+    kap_alert_db_put_state(db, KAP_STR("t1"), KAP_STR("a"), 2, KAP_STR("y"));
+    kap_alert_db_put_state(db, KAP_STR("t2"), KAP_STR("a"), 3, KAP_STR("z"));
+    kap_alert_db_put_state(db, KAP_STR("t1"), KAP_STR("b"), 4, KAP_STR("w"));
+    load(db);
+    assert_string_equal(seen, "state t1 a 2 y\nstate t1 b 4 w\nstate t2 a 3 z\n");
+    kap_alert_db_drop_topic(db, KAP_STR("t1"), 9);
+    load(db);
+    assert_string_equal(seen, "topic t1 9\nstate t2 a 3 z\n");
+    kap_alert_db_close(db);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, make_test_dir, drop_test_dir)
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_event_lives_until_it_is_complete),
+        TEST(test_a_mark_may_come_before_its_event),
+        TEST(test_marks_have_limits),
+        TEST(test_topic_states),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
