@@ -44,6 +44,7 @@ struct kap_expr {
     enum kap_op op;
     bool parens;                    /* written in parentheses */
     bool multi_line;                /* formatter: was broken over lines */
+    bool spans;                     /* formatter: takes more than one line, apart from a comment in front */
     enum kap_quote quote;           /* string literals */
     int line, character;            /* from 1, characters are bytes; an operator's own place for BINARY and CHAIN */
     int depth;                      /* of the tree below; parsers limit it, so that recursion over it is safe */

@@ -563,14 +563,15 @@ enum kap_status kap_tick_eval(struct kap_tick_script *s, const struct kap_tick_o
                               struct kap_tick_vars *vars, struct kap_tick_hint *hint, struct kap_error *err)
 {
     struct kap_error own_err;
-    struct kap_tick_hint own_hint;
+    struct kap_tick_hint own_hint = { 0 };
     struct kap_tick_vars found = { 0 };
     const enum kap_task_type type = opt->type == KAP_TASK_INVALID ? kap_tick_task_type(s) : opt->type;
+    if (hint)
+        *hint = (struct kap_tick_hint){ 0 };
     if (type == KAP_TASK_INVALID)
         return kap_fail(err, KAP_EINVAL, "invalid task type: invalid");
     struct eval x = { .opt = opt, .graph = kap_graph_new(type), .scope = kap_map_new(), .vars = &found,
                       .hint = hint ? hint : &own_hint, .err = err ? err : &own_err };
-    *x.hint = (struct kap_tick_hint){ 0 };
     x.arena = x.graph->arena;
     x.graph->registry = opt->registry;
     x.graph->deadman = opt->deadman ? *opt->deadman : kap_deadman_default;

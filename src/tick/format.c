@@ -56,11 +56,13 @@ static void add_int(struct kap_buf *b, const struct kap_expr *e)
 
 static void add_regex(struct kap_buf *b, const struct kap_expr *e)
 {
-    if (e->text.p) {
-        kap_buf_addf(b, "/%.*s/", KAP_STR_ARG(e->text));
+    if (!e->text.p) {
+        add_escaped(b, kap_regex_pattern(e->value.re), '/');
         return;
     }
-    add_escaped(b, kap_regex_pattern(e->value.re), '/');
+    kap_buf_addc(b, '/');
+    kap_buf_add(b, e->text);
+    kap_buf_addc(b, '/');
 }
 
 static void add_literal(struct kap_buf *b, const struct kap_expr *e)
@@ -77,10 +79,13 @@ static void add_literal(struct kap_buf *b, const struct kap_expr *e)
         break;
     case KAP_REGEX: add_regex(b, e); break;
     default:
-        if (e->quote == KAP_QUOTE_TRIPLE)
-            kap_buf_addf(b, "'''%.*s'''", KAP_STR_ARG(e->value.s));
-        else
+        if (e->quote != KAP_QUOTE_TRIPLE) {
             add_escaped(b, e->value.s, '\'');
+            break;
+        }
+        kap_buf_adds(b, "'''");
+        kap_buf_add(b, e->value.s);
+        kap_buf_adds(b, "'''");
     }
 }
 
@@ -158,6 +163,9 @@ void kap_tick_format_expr(struct kap_buf *b, const struct kap_expr *e, int inden
         add_comment(b, e->comment, indent, on_new_line);
     if (e->comment || on_new_line)
         add_indent(b, indent);
+    const bool guarded = e->parens && e->kind != KAP_EXPR_BINARY; /* against the statement next to it */
+    if (guarded)
+        kap_buf_addc(b, '(');
     switch (e->kind) {
     case KAP_EXPR_LITERAL: add_literal(b, e); break;
     case KAP_EXPR_REFERENCE: add_escaped(b, e->name, '"'); break;
@@ -176,6 +184,8 @@ void kap_tick_format_expr(struct kap_buf *b, const struct kap_expr *e, int inden
     case KAP_EXPR_LIST: add_list(b, e, indent); break;
     case KAP_EXPR_CHAIN: break;
     }
+    if (guarded)
+        kap_buf_addc(b, ')');
 }
 
 void kap_tick_format(const struct kap_tick_script *s, struct kap_buf *out)

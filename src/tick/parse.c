@@ -131,6 +131,13 @@ static const struct kap_comment *leading_comment(const struct kap_expr *e)
     return e->comment;
 }
 
+/* True when the formatter puts a line break in front of the place of e (its operator), so that it is on a later line
+ * than what comes before when the script is read again. Layout must not change by that. */
+static bool breaks_before_place(const struct kap_expr *e)
+{
+    return e->kind == KAP_EXPR_CHAIN || (e->kind == KAP_EXPR_BINARY && e->left->spans) || leading_comment(e);
+}
+
 /* Comments of a leftmost operand are printed before the whole expression, so they belong to it. */
 static void lift_comment(struct parser *p, struct kap_expr *e, struct kap_expr *operand)
 {
@@ -219,6 +226,7 @@ static struct kap_expr *string(struct parser *p)
     } else {
         e->value = kap_value_s(unquote(p, inner(&t, 1), '\''));
     }
+    e->spans = memchr(t.text.p, '\n', t.text.n) != NULL;
     return e;
 }
 
@@ -320,9 +328,11 @@ static struct kap_expr *call(struct parser *p, struct kap_expr *(*argument)(stru
     if (!list_items(p, KAP_TOKEN_RPAREN, argument, e))
         return NULL;
     p->nesting--;
-    if (e->nargs > 0) {
-        const struct kap_expr *last = e->args[e->nargs - 1];
-        e->multi_line = last->line != e->line || leading_comment(last);
+    for (size_t i = 0; i < e->nargs; i++) {
+        const struct kap_expr *arg = e->args[i];
+        const bool last = i + 1 == e->nargs;
+        e->multi_line |= leading_comment(arg) || (last ? arg->line != e->line || breaks_before_place(arg) : arg->spans);
+        e->spans |= e->multi_line || arg->spans;
     }
     return check_depth(p, e);
 }
@@ -342,7 +352,11 @@ static struct kap_expr *list(struct parser *p)
     const struct kap_token t = next(p);
     struct kap_expr *e = new_expr(p, KAP_EXPR_LIST, &t);
     e->comment = take_comment(p);
-    return list_items(p, KAP_TOKEN_RBRACKET, list_item, e) ? e : NULL;
+    if (!list_items(p, KAP_TOKEN_RBRACKET, list_item, e))
+        return NULL;
+    for (size_t i = 0; i < e->nargs; i++)
+        e->spans |= e->args[i]->spans || e->args[i]->comment;
+    return e;
 }
 
 /* ---- operators ---- */
@@ -378,7 +392,8 @@ static struct kap_expr *binary(struct parser *p, const struct kap_token *op, str
     e->op = op->op;
     e->left = left;
     e->right = right;
-    e->multi_line = left->line != right->line || leading_comment(right);
+    e->multi_line = left->line != right->line || left->spans || breaks_before_place(right);
+    e->spans = e->multi_line || right->spans;
     e->comment = comment;
     lift_comment(p, e, left);
     e->depth = 1 + KAP_MAX(left->depth, right->depth);
@@ -423,6 +438,7 @@ static struct kap_expr *unary(struct parser *p)
     if (!e->left)
         return NULL;
     lift_comment(p, e, e->left);
+    e->spans = e->left->spans;
     e->depth = e->left->depth + 1;
     return check_depth(p, e);
 }
@@ -478,6 +494,7 @@ static struct kap_expr *chain(struct parser *p, struct kap_expr *left)
         e->op = type == KAP_TOKEN_DOT ? KAP_OP_DOT : type == KAP_TOKEN_PIPE ? KAP_OP_PIPE : KAP_OP_AT;
         e->comment = take_comment(p);
         e->left = left;
+        e->spans = true;
         const bool is_call = type == KAP_TOKEN_PIPE ||
                              (peek(p)->type == KAP_TOKEN_IDENT && peek_at(p, 1)->type == KAP_TOKEN_LPAREN);
         e->right = is_call ? call(p, expression) : identifier(p);
@@ -504,6 +521,7 @@ static struct kap_expr *lambda(struct parser *p)
     e->left = primary_expr(p);
     if (!e->left)
         return NULL;
+    e->spans = e->left->spans || leading_comment(e->left);
     e->depth = e->left->depth + 1;
     return check_depth(p, e);
 }
@@ -567,6 +585,27 @@ static bool dbrp(struct parser *p, struct kap_tick_stmt *s)
     return true;
 }
 
+/* Statements have no end mark. "5 (-3)" are two, which the formatter must not print as "5 -3", nor "(a) (b + c)" as a
+ * call of a: operands at the border keep their parentheses. */
+static void guard(const struct kap_tick_stmt *before, struct kap_expr *e)
+{
+    const bool takes_operators =
+        before->expr && before->expr->kind != KAP_EXPR_CHAIN && before->expr->kind != KAP_EXPR_LIST;
+    while (e->kind == KAP_EXPR_BINARY && !e->parens)
+        e = e->left;
+    if (e->kind == KAP_EXPR_STAR || (e->kind == KAP_EXPR_LITERAL && e->value.type == KAP_REGEX) ||
+        (e->kind == KAP_EXPR_UNARY && e->op == KAP_OP_NEG && takes_operators))
+        e->parens = true;
+    if (!e->parens)
+        return;
+    struct kap_expr *end = before->expr;
+    while (end && !end->parens && (end->kind == KAP_EXPR_BINARY || end->kind == KAP_EXPR_UNARY ||
+                                   end->kind == KAP_EXPR_LAMBDA))
+        end = end->kind == KAP_EXPR_BINARY ? end->right : end->left;
+    if (end && end->kind == KAP_EXPR_IDENTIFIER)
+        end->parens = true;
+}
+
 static bool statement(struct parser *p, struct kap_tick_stmt *s)
 {
     switch (peek(p)->type) {
@@ -591,6 +630,8 @@ static bool program(struct parser *p, struct kap_tick_script *s)
         struct kap_tick_stmt stmt = { 0 };
         if (!statement(p, &stmt))
             return false;
+        if (stmt.kind == KAP_TICK_EXPR && s->nstmts > 0)
+            guard(&s->stmts[s->nstmts - 1], stmt.expr);
         add_stmt(s, &stmt);
         s->ndbrps += stmt.kind == KAP_TICK_DBRP;
     }
