@@ -120,6 +120,8 @@ void kap_emit_point(struct kap_node *n, const struct kap_point *p)
 {
     if (n->capture && n->capture->point)
         n->capture->point(n->capture->ctx, p);
+    if (n->watch)
+        kap_watch_count(n, p->group, 1);
     for (size_t i = 0; i < n->nout; i++) {
         kap_counter_add(&n->out[i].count, 1);
         deliver_point(n->out[i].to, p, n->out[i].in);
@@ -130,6 +132,8 @@ void kap_emit_begin(struct kap_node *n, const struct kap_batch_begin *b)
 {
     if (n->capture && n->capture->begin)
         n->capture->begin(n->capture->ctx, b);
+    if (n->watch)
+        kap_watch_count(n, b->group, 0);
     for (size_t i = 0; i < n->nout; i++)
         deliver_begin(n->out[i].to, b, n->out[i].in);
 }
@@ -138,6 +142,8 @@ void kap_emit_batch_point(struct kap_node *n, const struct kap_point *p)
 {
     if (n->capture && n->capture->batch_point)
         n->capture->batch_point(n->capture->ctx, p);
+    if (n->watch)
+        kap_watch_count(n, p->group, 1);
     for (size_t i = 0; i < n->nout; i++)
         deliver_batch_point(n->out[i].to, p, n->out[i].in);
 }
@@ -164,6 +170,8 @@ void kap_emit_delete_group(struct kap_node *n, struct kap_group *g)
 {
     if (n->capture && n->capture->delete_group)
         n->capture->delete_group(n->capture->ctx, g);
+    if (n->watch)
+        kap_watch_forget(n, g);
     for (size_t i = 0; i < n->nout; i++)
         deliver_delete_group(n->out[i].to, g, n->out[i].in);
 }

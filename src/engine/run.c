@@ -92,6 +92,7 @@ static void close_groups(struct kap_node *n)
 
 static void close_node(struct kap_node *n)
 {
+    kap_watch_free(n);
     if (n->opened && n->run->close)
         n->run->close(n, n->state);
     size_t i = 0;

@@ -45,6 +45,8 @@ struct kap_timer {
     size_t place;
 };
 
+struct kap_watch;          /* watch.c */
+
 struct kap_node {
     const struct kap_graph_node *gn;
     const struct kap_node_run *run;
@@ -53,6 +55,7 @@ struct kap_node {
     struct kap_out *out;
     size_t nout;
     const struct kap_capture *capture;
+    struct kap_watch *watch;              /* counts by group for stats nodes; NULL: nobody asks */
     bool grouped, opened;
     /* groups with state: by index of the group, and in order of appearance (with holes) */
     struct kap_group_state **by_index;
@@ -116,5 +119,10 @@ void kap_shard_stats(const struct kap_shard *s, struct kap_task_stats *ret);
 /* A snapshot of all nodes' state, and its way back into a fresh shard of the same graph. */
 void kap_shard_save(struct kap_shard *s, struct kap_buf *out);
 enum kap_status kap_shard_load(struct kap_shard *s, struct kap_str data, struct kap_error *err);
+
+/* A stats node watches `n`: what it emits is counted by group. */
+void kap_watch_count(struct kap_node *n, struct kap_group *g, int64_t points);
+void kap_watch_forget(struct kap_node *n, struct kap_group *g);
+void kap_watch_free(struct kap_node *n);
 
 #endif

@@ -43,6 +43,12 @@ const struct kap_node_type *const kap_node_types[] = {
     &kap_node_union,
     &kap_node_join,
     &kap_node_flatten,
+    &kap_node_combine,
+    &kap_node_barrier,
+    &kap_node_stats,
+    &kap_node_deadman,
+    &kap_node_kapacitor_loopback,
+    &kap_node_influxdb_out,
     &kap_node_noop,
     NULL,
 };

@@ -18,6 +18,8 @@ extern const struct kap_node_type kap_node_count_field, kap_node_sum, kap_node_m
 extern const struct kap_node_type kap_node_shift, kap_node_sample, kap_node_derivative,
     kap_node_change_detect, kap_node_state_duration, kap_node_state_count, kap_node_default,
     kap_node_delete, kap_node_trickle, kap_node_union, kap_node_join, kap_node_flatten;
+extern const struct kap_node_type kap_node_combine, kap_node_barrier, kap_node_stats, kap_node_deadman,
+    kap_node_kapacitor_loopback, kap_node_influxdb_out;
 /* Made by stats and deadman only: takes the place of a child where a node has none. */
 extern const struct kap_node_type kap_node_noop;
 
