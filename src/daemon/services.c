@@ -1,0 +1,81 @@
+#include "daemon/services.h"
+#include "daemon/http_client.h"
+
+static bool alert_restore(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret)
+{
+    const struct kap_daemon_services *s = ctx;
+    return kap_alerts_restore(s->alerts, topic, event_id, ret);
+}
+
+static void alert_collect(void *ctx, struct kap_event *ev)
+{
+    const struct kap_daemon_services *s = ctx;
+    kap_alerts_collect(s->alerts, ev);
+}
+
+static enum kap_status alert_open(void *ctx, struct kap_str topic, const struct kap_graph_node *node, struct kap_error *err)
+{
+    const struct kap_daemon_services *s = ctx;
+    return kap_topics_open(kap_alerts_topics(s->alerts), topic, node, err);
+}
+
+static void alert_close(void *ctx, struct kap_str topic, const struct kap_graph_node *node)
+{
+    const struct kap_daemon_services *s = ctx;
+    kap_topics_close(kap_alerts_topics(s->alerts), topic);
+}
+
+static void publish(void *ctx, struct kap_str task, struct kap_str endpoint, struct kap_str json, bool ok)
+{
+    const struct kap_daemon_services *s = ctx;
+    kap_outputs_publish(s->outputs, task, endpoint, json, ok);
+}
+
+static void unpublish(void *ctx, struct kap_str task, struct kap_str endpoint)
+{
+    const struct kap_daemon_services *s = ctx;
+    kap_outputs_unpublish(s->outputs, task, endpoint);
+}
+
+static enum kap_status loopback(void *ctx, const struct kap_point *p, struct kap_error *err)
+{
+    const struct kap_daemon_services *s = ctx;
+    return kap_engine_loop(s->engine, p, err);
+}
+
+static void http(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret, struct kap_arena *arena)
+{
+    kap_http_client_request(req, ret, arena);
+}
+
+static const struct kap_httppost_endpoint *httppost_endpoint(void *ctx, struct kap_str name)
+{
+    const struct kap_daemon_services *s = ctx;
+    size_t n;
+    const struct kap_httppost_endpoint *endpoints = kap_config_elements(s->config, "httppost", &n);
+    for (size_t i = 0; i < n; i++)
+        if (kap_str_eq(endpoints[i].endpoint, name))
+            return &endpoints[i];
+    return NULL;
+}
+
+void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_clock *clock, struct kap_str hostname,
+                              const struct kap_identity *identity)
+{
+    s->api = (struct kap_services){
+        .ctx = s,
+        .clock = clock,
+        .hostname = hostname,
+        .server_id = kap_str(identity->server_id),
+        .cluster_id = kap_str(identity->cluster_id),
+        .alert_restore = alert_restore,
+        .alert_collect = alert_collect,
+        .alert_open = alert_open,
+        .alert_close = alert_close,
+        .publish = publish,
+        .unpublish = unpublish,
+        .loopback = loopback,
+        .http = http,
+        .httppost_endpoint = httppost_endpoint,
+    };
+}

@@ -1,0 +1,22 @@
+/* What nodes may ask of the world (nodes/services.h), answered by this process's rooms.
+ * Ownership: everything is borrowed until the engine is freed. */
+#ifndef KAP_DAEMON_SERVICES_H
+#define KAP_DAEMON_SERVICES_H
+
+#include "daemon/alerts.h"
+#include "engine/engine.h"
+#include "engine/outputs.h"
+
+struct kap_daemon_services {
+    struct kap_services api; /* ctx is this */
+    struct kap_alerts *alerts;
+    struct kap_outputs *outputs;
+    struct kap_engine *engine; /* set once it exists */
+    const struct kap_config *config;
+};
+
+/* Fills `api` from the other members, which are set before. */
+void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_clock *clock, struct kap_str hostname,
+                              const struct kap_identity *identity);
+
+#endif
