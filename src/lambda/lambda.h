@@ -5,6 +5,7 @@
 #ifndef KAP_LAMBDA_LAMBDA_H
 #define KAP_LAMBDA_LAMBDA_H
 
+#include "base/error.h"
 #include "data/point.h"
 #include "lambda/expr.h"
 
