@@ -48,7 +48,7 @@ void kap_line_batch_point(const struct kap_line_batch *b, size_t i, struct kap_p
         .name = s->name,
         .tags = s->tags,
         .nfields = p->nfields,
-        .fields = b->fields + p->first,
+        .fields = p->nfields ? b->fields + p->first : NULL,
     };
 }
 
@@ -150,7 +150,7 @@ static const struct kap_sym *plain_key(struct kap_line_parser *lp, const char *p
 {
     const char *start = p;
     for (; p < end && *p != '='; p++)
-        if (*p == '\\' || *p == ' ' || *p == ',' || *p == '"' || *p == '\n' || *p == '\t')
+        if (*p == '\\' || *p == ' ' || *p == ',' || *p == '"' || *p == '\n' || *p == '\t' || *p == '\0')
             return NULL;
     if (p == end || p == start || p - start > FAST_KEY_MAX)
         return NULL;

@@ -288,11 +288,17 @@ static size_t value_end(struct kap_str s, size_t i)
     return KAP_MIN(i, s.n);
 }
 
+/* What a backslash may hide in a field key. */
+static bool hides(char c)
+{
+    return c == ',' || c == '"' || c == ' ' || c == '=';
+}
+
 static struct kap_str unescape_key(struct kap_str s, struct kap_buf *buf)
 {
     kap_buf_reset(buf);
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\\' && i + 1 < s.n && memchr(",\" =", s.p[i + 1], 4))
+        if (s.p[i] == '\\' && i + 1 < s.n && hides(s.p[i + 1]))
             i++;
         kap_buf_addc(buf, s.p[i]);
     }
@@ -419,13 +425,13 @@ enum kap_status kap_line_careful(struct kap_line_parser *lp, struct kap_str line
     const struct kap_str key = kap_strn(line.p, i);
     if (key.n > KAP_LINE_KEY_MAX)
         return kap_fail(err, KAP_EINVAL, "max key length exceeded: %zu > %d", key.n, KAP_LINE_KEY_MAX);
-    struct kap_series *s;
+    struct kap_series *s = NULL;
     KAP_TRY(kap_line_series(lp, key, &s, err));
     const size_t start = i = skip_space(line, i);
     KAP_TRY(scan_fields(line, &i, err));
     const struct kap_str fields = kap_strn(line.p + start, i - start);
     KAP_TRY(check_key_lengths(fields, key.n, err));
-    int64_t time_ns;
+    int64_t time_ns = 0;
     KAP_TRY(parse_time(lp, line, i, &time_ns, err));
     const size_t first = lp->out->nfields;
     KAP_TRY(take_fields(lp, fields, err));

@@ -198,8 +198,10 @@ enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w
                                  struct kap_error *err)
 {
     struct kap_entrance *en = kap_entrance_get(e, w->db, w->rp, true);
-    if (!en)
-        return kap_fail(err, KAP_ELIMIT, "too many databases and retention policies");
+    if (!en) {
+        (void)kap_fail(err, KAP_ELIMIT, "too many databases and retention policies");
+        return KAP_ELIMIT;
+    }
     struct kap_input *in = input_new(e);
     in->entrance = en;
     in->loop = false;
@@ -313,8 +315,8 @@ static void post(void *ctx)
 
 enum kap_status kap_engine_write(struct kap_engine *e, const struct kap_write *w, size_t *n, struct kap_error *err)
 {
-    struct kap_input *in;
-    size_t points;
+    struct kap_input *in = NULL;
+    size_t points = 0;
     KAP_TRY(kap_engine_parse(e, w, &in, &points, err));
     sem_t room;
     sem_init(&room, 0, 0);
@@ -336,8 +338,8 @@ enum kap_status kap_engine_loop(struct kap_engine *e, const struct kap_point *p,
     const struct kap_write w = {
         .db = kap_sym_str(p->db), .rp = kap_sym_str(p->rp), .precision = KAP_STR("n"), .body = kap_buf_str(&line)
     };
-    struct kap_input *in;
-    size_t n;
+    struct kap_input *in = NULL;
+    size_t n = 0;
     KAP_TRY(kap_engine_parse(e, &w, &in, &n, err));
     const uint64_t workers = in->batch.n ? atomic_load(&in->entrance->workers) : 0;
     if (workers == 0) {
