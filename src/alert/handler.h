@@ -33,6 +33,7 @@ struct kap_handler_env {            /* what a handler may use beside its options
     const void *config;             /* its config section's struct (array element chosen by the handler), or NULL */
     size_t nconfigs;                /* sections given several times: config is an array of config_size elements */
     struct kap_str hostname, server_id, cluster_id;
+    struct kap_str api_url;         /* "http://localhost:9092/kapacitor/v1" */
     void *ctx;                      /* of the dispatcher, for publish and aggregate */
     void (*publish)(void *ctx, struct kap_str topic, struct kap_event *ev);
 };
