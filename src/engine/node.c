@@ -28,6 +28,11 @@ struct kap_str kap_node_task(const struct kap_node *n)
     return n->shard->task;
 }
 
+struct kap_str kap_node_task_run(const struct kap_node *n)
+{
+    return n->shard->run.p ? n->shard->run : KAP_STR("");
+}
+
 const struct kap_services *kap_node_services(const struct kap_node *n)
 {
     return n->shard->services;

@@ -74,6 +74,7 @@ struct kap_node {
 struct kap_shard {
     struct kap_graph *graph;
     struct kap_str task;
+    struct kap_str run;                   /* enable revision or replay; set by whoever made the shard; borrowed */
     const struct kap_services *services;
     struct kap_groups *groups;
     struct kap_arena *scratch;

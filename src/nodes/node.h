@@ -79,6 +79,7 @@ const void *kap_node_config(const struct kap_node *n);
 const struct kap_graph_node *kap_node_graph(const struct kap_node *n);
 const char *kap_node_name(const struct kap_node *n);     /* "window2" */
 struct kap_str kap_node_task(const struct kap_node *n);  /* task ID */
+struct kap_str kap_node_task_run(const struct kap_node *n); /* enable revision or replay; identity of its events */
 const struct kap_services *kap_node_services(const struct kap_node *n);
 struct kap_groups *kap_node_groups(const struct kap_node *n);
 int64_t kap_node_now(const struct kap_node *n);          /* wall clock, ns */

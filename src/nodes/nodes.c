@@ -1,6 +1,7 @@
 #include "nodes/nodes.h"
 
 const struct kap_node_type *const kap_node_types[] = {
+    &kap_node_alert,
     &kap_node_stream,
     &kap_node_batch,
     &kap_node_from,

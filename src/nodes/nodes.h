@@ -7,6 +7,7 @@
 /* Ends with NULL. */
 extern const struct kap_node_type *const kap_node_types[];
 
+extern const struct kap_node_type kap_node_alert;
 extern const struct kap_node_type kap_node_stream, kap_node_batch, kap_node_from, kap_node_query;
 extern const struct kap_node_type kap_node_where, kap_node_eval, kap_node_window, kap_node_log, kap_node_http_out,
     kap_node_group_by;

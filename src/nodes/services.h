@@ -27,6 +27,7 @@ struct kap_services {
     void *ctx;
     const struct kap_clock *clock;
     struct kap_str hostname, server_id, cluster_id; /* template data of alerts */
+    struct kap_inhibitors *inhibitors;              /* alert/inhibit.h; NULL: alerts do not inhibit each other */
 
     /* Alerts. The state that a topic has for an event ID, for the start of a group: false when there is none. */
     bool (*alert_restore)(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret);
