@@ -36,7 +36,6 @@ struct queue {                  /* deliveries of one (topic, handler, event ID),
     size_t nkey;
     struct delivery *first, **last;
     unsigned attempts;          /* of the first delivery */
-    int64_t since_ns;           /* of its first attempt */
     bool running;
     bool ready;                 /* in the lane's list */
     struct queue *next_ready;
@@ -49,6 +48,7 @@ struct lane {                   /* a handler of a topic */
     size_t pending, running;
     unsigned failures;          /* in a row */
     int64_t retry_at_ns;        /* while open: no attempt before */
+    int64_t missing_ns;         /* since when there is no such handler; 0: there is */
     uint64_t sent, failed, given_up;
     char error[256];
     struct wake wake;
@@ -269,9 +269,11 @@ static void start(struct kap_dispatch *d, struct queue *q, struct kap_handler *h
     j->queue = q;
     j->ev = kap_event_ref(q->first->ev);
     j->handler = h;
+    if (h)
+        q->lane->missing_ns = 0;
+    else if (q->lane->missing_ns == 0)
+        q->lane->missing_ns = now_of(d);
     q->running = true;
-    if (q->attempts == 0)
-        q->since_ns = now_of(d);
     q->attempts++;
     q->lane->running++;
     /* Also without a handler: the HTTP thread reports that it is missing. */
@@ -414,7 +416,7 @@ static void finish(struct kap_dispatch *d, struct job *j, enum kap_verdict verdi
 static void finish_missing(struct kap_dispatch *d, struct job *j)
 {
     pthread_mutex_lock(&d->lock);
-    const bool late = now_of(d) - j->queue->since_ns >= d->opts.grace_ns;
+    const bool late = now_of(d) - j->queue->lane->missing_ns >= d->opts.grace_ns;
     KAP_AUTO_FREE char *text = kap_asprintf("handler \"%s\" of topic \"%s\" does not exist", j->queue->lane->handler,
                                             j->queue->lane->topic);
     pthread_mutex_unlock(&d->lock);

@@ -150,12 +150,6 @@ struct kap_config_influxdb {      /* [[influxdb]] */
     struct kap_str kapacitor_hostname, udp_bind;
     int64_t http_port, udp_buffer, udp_read_buffer, subscriptions_sync_interval_ns;
 };
-struct kap_config_httppost {      /* [[httppost]] */
-    struct kap_str endpoint, url;
-    struct kap_config_pairs headers;
-    struct kap_str username, password; /* basic-auth */
-    struct kap_str alert_template, alert_template_file, row_template, row_template_file;
-};
 
 extern const struct kap_section *const kap_config_sections[]; /* ends with NULL */
 

@@ -379,55 +379,8 @@ static const struct kap_section influxdb_section = {
     .many = true, .has_default = true, .element_key = "name",
 };
 
-/* --- [[httppost]] --- */
-
-static void httppost_init(void *config)
-{
-    *(struct kap_config_httppost *)config = (struct kap_config_httppost){
-        .endpoint = KAP_STR("example"), .url = KAP_STR("http://example.com"), .username = KAP_STR(""),
-        .password = KAP_STR(""), .alert_template = KAP_STR(""), .alert_template_file = KAP_STR(""),
-        .row_template = KAP_STR(""), .row_template_file = KAP_STR(""),
-    };
-}
-static enum kap_status set_headers(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                   struct kap_error *err)
-{
-    return add_pair(&((struct kap_config_httppost *)config)->headers, arena, args, nargs, false, err);
-}
-static enum kap_status set_basic_auth(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                      struct kap_error *err)
-{
-    struct kap_config_httppost *c = config;
-    struct kap_config_pairs pairs = { 0 };
-    KAP_TRY(add_pair(&pairs, arena, args, nargs, false, err));
-    if (kap_str_is(pairs.v[0].key, "username"))
-        c->username = pairs.v[0].value;
-    else if (kap_str_is(pairs.v[0].key, "password"))
-        c->password = pairs.v[0].value;
-    else
-        return kap_fail(err, KAP_EINVAL, "knows 'username' and 'password', not '%.*s'", KAP_STR_ARG(pairs.v[0].key));
-    return KAP_OK;
-}
-#define HTTPPOST(k, member, option, text) KEY(k, struct kap_config_httppost, member, option, text)
-static const struct kap_prop httppost_props[] = {
-    HTTPPOST(STRING, endpoint, "endpoint", "Name in scripts."),
-    HTTPPOST(STRING, url, "url", "Where to post; a template."),
-    TABLE("headers", set_headers, "Headers of each request."),
-    { .kind = KAP_PROP_CALL, .option = "basic-auth", .set = set_basic_auth, .doc = "User and password.", .secret = true },
-    HTTPPOST(STRING, alert_template, "alert-template", "Template of the body of alerts."),
-    HTTPPOST(STRING, alert_template_file, "alert-template-file", "File with it."),
-    HTTPPOST(STRING, row_template, "row-template", "Template of the body of httpPost nodes."),
-    HTTPPOST(STRING, row_template_file, "row-template-file", "File with it."),
-    END,
-};
-static const struct kap_section httppost_section = {
-    .name = "httppost", .doc = "A named endpoint for post() and httpPost().",
-    .size = sizeof(struct kap_config_httppost), .init = httppost_init, .props = httppost_props,
-    .many = true, .has_default = true, .element_key = "endpoint",
-};
-
 const struct kap_section *const kap_config_sections[] = {
     &root_section, &http_section, &cluster_section, &rpc_section, &alert_section, &storage_section, &task_section,
     &replay_section, &load_section, &logging_section, &stats_section, &reporting_section, &deadman_section,
-    &override_section, &enterprise_section, &influxdb_section, &httppost_section, NULL,
+    &override_section, &enterprise_section, &influxdb_section, NULL,
 };

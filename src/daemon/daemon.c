@@ -257,6 +257,7 @@ static void close_all(struct daemon *d)
     kap_alerts_free(d->alerts);
     kap_catalog_definitions_free(d->definitions);
     kap_outputs_free(d->outputs);
+    kap_daemon_services_done(&d->services);
     kap_loop_free(d->loop);
     if (d->identity_open)
         kap_identity_close(&d->identity);

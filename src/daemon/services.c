@@ -1,4 +1,6 @@
 #include "daemon/services.h"
+
+#include "alert/inhibit.h"
 #include "daemon/http_client.h"
 
 static bool alert_restore(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret)
@@ -68,6 +70,7 @@ void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_cl
         .hostname = hostname,
         .server_id = kap_str(identity->server_id),
         .cluster_id = kap_str(identity->cluster_id),
+        .inhibitors = kap_inhibitors_new(),
         .alert_restore = alert_restore,
         .alert_collect = alert_collect,
         .alert_open = alert_open,
@@ -78,4 +81,10 @@ void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_cl
         .http = http,
         .httppost_endpoint = httppost_endpoint,
     };
+}
+
+void kap_daemon_services_done(struct kap_daemon_services *s)
+{
+    kap_inhibitors_free(s->api.inhibitors);
+    s->api.inhibitors = NULL;
 }

@@ -15,8 +15,9 @@ struct kap_daemon_services {
     const struct kap_config *config;
 };
 
-/* Fills `api` from the other members, which are set before. */
+/* Fills `api` from the other members, which are set before; kap_daemon_services_done() gives back what it made. */
 void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_clock *clock, struct kap_str hostname,
                               const struct kap_identity *identity);
+void kap_daemon_services_done(struct kap_daemon_services *s);
 
 #endif

@@ -16,4 +16,8 @@ struct kap_httppost_endpoint {
     struct kap_str alert_template, alert_template_file, row_template, row_template_file;
 };
 
+/* The section's table, used by the post handler's descriptor. */
+extern const struct kap_prop kap_httppost_props[];
+void kap_httppost_init(void *endpoint);
+
 #endif

@@ -103,6 +103,15 @@ static enum kap_status shaped_body(const struct kap_httppost_endpoint *e, const 
     return text.n ? kap_event_render("body", text, ev, env, arena, ret, err) : KAP_OK;
 }
 
+static bool has_content_type(const struct kap_pairs *headers)
+{
+    for (size_t i = 0; i < headers->n; i++)
+        if (headers->v[i].key.n == strlen("content-type") &&
+            strncasecmp(headers->v[i].key.p, "content-type", headers->v[i].key.n) == 0)
+            return true;
+    return false;
+}
+
 /* As the reference sends them: the endpoint's first, the handler's over them, the content type of JSON over all. */
 static const char **headers_of(const struct options *o, const struct kap_httppost_endpoint *e, bool json,
                                struct kap_arena *arena)
@@ -114,7 +123,7 @@ static const char **headers_of(const struct options *o, const struct kap_httppos
         kap_pairs_set(&all, arena, o->headers.v[i].key, o->headers.v[i].value);
     if (json)
         kap_pairs_set(&all, arena, KAP_STR("Content-Type"), kap_value_s(KAP_STR("application/json")));
-    else if (!e || all.n == 0)
+    else if (!has_content_type(&all)) /* or curl would say that it is a form */
         kap_pairs_set(&all, arena, KAP_STR("Content-Type"), kap_value_s(KAP_STR("text/plain; charset=utf-8")));
     const char **v = KAP_ARENA_ARRAY(arena, const char *, all.n + 1);
     for (size_t i = 0; i < all.n; i++)
@@ -148,58 +157,6 @@ static enum kap_status build(const void *options, const struct kap_handler_env *
     return KAP_OK;
 }
 
-/* --- [[httppost]] --- */
-
-static void config_init(void *config)
-{
-    *(struct kap_httppost_endpoint *)config = (struct kap_httppost_endpoint){
-        .endpoint = KAP_STR("example"), .url = KAP_STR("http://example.com"), .username = KAP_STR(""),
-        .password = KAP_STR(""), .alert_template = KAP_STR(""), .alert_template_file = KAP_STR(""),
-        .row_template = KAP_STR(""), .row_template_file = KAP_STR(""),
-    };
-}
-
-static enum kap_status config_header(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                     struct kap_error *err)
-{
-    struct kap_httppost_endpoint *e = config;
-    struct kap_httppost_header *v = KAP_ARENA_ARRAY(arena, struct kap_httppost_header, e->nheaders + 1);
-    if (e->nheaders)
-        memcpy(v, e->headers, e->nheaders * sizeof *v);
-    KAP_TRY(kap_arg_text(&v[e->nheaders].name, arena, args, nargs, 0, "headers", err));
-    KAP_TRY(kap_arg_text(&v[e->nheaders].value, arena, args, nargs, 1, "headers", err));
-    e->headers = v;
-    e->nheaders++;
-    return KAP_OK;
-}
-
-static enum kap_status config_auth(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                   struct kap_error *err)
-{
-    struct kap_httppost_endpoint *e = config;
-    struct kap_str key;
-    KAP_TRY(kap_arg_text(&key, arena, args, nargs, 0, "basic-auth", err));
-    if (kap_str_is(key, "username"))
-        return kap_arg_text(&e->username, arena, args, nargs, 1, "basic-auth", err);
-    if (kap_str_is(key, "password"))
-        return kap_arg_text(&e->password, arena, args, nargs, 1, "basic-auth", err);
-    return kap_fail(err, KAP_EINVAL, "basic-auth has username and password only, not \"%.*s\"", KAP_STR_ARG(key));
-}
-
-#define CONFIG(member, opt, text) KAP_PROP_AT(STRING, struct kap_httppost_endpoint, member, NULL, opt, text)
-
-static const struct kap_prop config_props[] = {
-    CONFIG(endpoint, "endpoint", "Name of the endpoint."),
-    CONFIG(url, "url", "URL; a template."),
-    { .kind = KAP_PROP_CALL, .option = "headers", .set = config_header, .doc = "Headers of every request.", .secret = true },
-    { .kind = KAP_PROP_CALL, .option = "basic-auth", .set = config_auth, .doc = "User name and password.", .secret = true },
-    CONFIG(alert_template, "alert-template", "Template of the body for alerts; JSON of the event when empty."),
-    CONFIG(alert_template_file, "alert-template-file", "File of that template."),
-    CONFIG(row_template, "row-template", "Template of the body for httpPost nodes."),
-    CONFIG(row_template_file, "row-template-file", "File of that template."),
-    { .kind = KAP_PROP_END },
-};
-
 static const struct kap_prop props[] = {
     KAP_PROP_AT(STRING, struct options, url, NULL, "url", "URL to post to; a template."),
     KAP_PROP_AT(STRING, struct options, endpoint, "endpoint", "endpoint", "Name of an [[httppost]] endpoint."),
@@ -228,8 +185,8 @@ const struct kap_handler_type kap_handler_post = {
     .check = check_inline,
     .section = "httppost",
     .config_size = sizeof(struct kap_httppost_endpoint),
-    .config_init = config_init,
-    .config_props = config_props,
+    .config_init = kap_httppost_init,
+    .config_props = kap_httppost_props,
     .config_many = true,
     .build = build,
 };

@@ -1,4 +1,5 @@
 #include "config/config.h"
+#include "handlers/httppost.h"
 
 #include "base/duration.h"
 #include "base/mem.h"
@@ -27,7 +28,12 @@ static enum kap_status load_with(const char *text, const char *const *env, bool 
                                  struct kap_error *err)
 {
     static const char *const no_env[] = { NULL };
-    const struct kap_config_args args = { .path = file(text), .env = env ? env : no_env, .strict = strict };
+    static const struct kap_handler_type post = {
+        .kind = "post", .section = "httppost", .config_size = sizeof(struct kap_httppost_endpoint),
+        .config_init = kap_httppost_init, .config_props = kap_httppost_props, .config_many = true,
+    };
+    static const struct kap_handler_type *const handlers[] = { &post, NULL };
+    const struct kap_config_args args = { .path = file(text), .env = env ? env : no_env, .handlers = handlers, .strict = strict };
     const enum kap_status st = kap_config_load(&args, ret, err);
     unlink(path);
     return st;
@@ -79,7 +85,7 @@ static void the_file_wins_over_defaults_and_the_environment_over_the_file(void *
     const struct kap_config_alert *alert = kap_config_section(c, "alert");
     const struct kap_config_stats *stats = kap_config_section(c, "stats");
     const struct kap_config_cluster *cluster = kap_config_section(c, "cluster");
-    const struct kap_config_httppost *post = kap_config_section(c, "httppost");
+    const struct kap_httppost_endpoint *post = kap_config_section(c, "httppost");
     size_t n;
     const struct kap_config_influxdb *influxdb = kap_config_elements(c, "influxdb", &n);
     assert_true(kap_str_is(root->hostname, "env"));
@@ -96,8 +102,8 @@ static void the_file_wins_over_defaults_and_the_environment_over_the_file(void *
     assert_true(kap_str_is(influxdb[0].excluded_subscriptions.v[0].key, "_kapacitor"));
     assert_int_equal(influxdb[1].excluded_subscriptions.n, 1);
     assert_true(kap_str_is(influxdb[1].excluded_subscriptions.v[0].values.v[1], "z"));
-    assert_int_equal(post->headers.n, 2);
-    assert_true(kap_str_is(post->headers.v[0].value, "changed"));
+    assert_int_equal(post->nheaders, 2);
+    assert_true(kap_str_is(post->headers[0].value, "changed"));
     assert_true(kap_str_is(post->username, "u"));
     assert_true(kap_str_is(post->password, "p"));
     kap_config_free(c);
