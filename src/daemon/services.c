@@ -2,6 +2,7 @@
 
 #include "alert/inhibit.h"
 #include "daemon/http_client.h"
+#include "alert/httppost.h"
 
 static bool alert_restore(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret)
 {

@@ -1,4 +1,4 @@
-#include "handlers/httppost.h"
+#include "alert/httppost.h"
 
 #include "base/mem.h"
 

@@ -1,5 +1,5 @@
 #include "handlers/handlers.h"
-#include "handlers/httppost.h"
+#include "alert/httppost.h"
 #include "handlers/util.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* [[httppost]]: endpoints that post handlers and httpPost nodes name.
  * Ownership: in the configuration. Threads: read-only. */
-#ifndef KAP_HANDLERS_HTTPPOST_H
-#define KAP_HANDLERS_HTTPPOST_H
+#ifndef KAP_ALERT_HTTPPOST_H
+#define KAP_ALERT_HTTPPOST_H
 
 #include "alert/handler.h"
 
