@@ -1,5 +1,5 @@
 #include "config/config.h"
-#include "handlers/httppost.h"
+#include "alert/httppost.h"
 
 #include "base/duration.h"
 #include "base/mem.h"
