@@ -32,6 +32,13 @@ struct decoder {
     uint8_t prev_first;
 };
 
+static void decoder_init(struct decoder *d)
+{
+    for (unsigned i = 0; i < CLEAR; i++)
+        d->length[i] = 1;
+    d->length[CLEAR] = d->length[END] = 0;
+}
+
 static void decoder_clear(struct decoder *d)
 {
     d->next = FIRST;
@@ -42,7 +49,7 @@ static void decoder_clear(struct decoder *d)
 /* Writes the string of `code` to the end of `out`; its first byte is returned through *first. */
 static bool emit(const struct decoder *d, int code, struct kap_buf *out, uint8_t *first)
 {
-    const size_t n = code < CLEAR ? 1 : d->length[code];
+    const size_t n = d->length[code];
     char *at = kap_buf_reserve(out, n);
     if (!at)
         return false;
@@ -60,7 +67,7 @@ static void decoder_learn(struct decoder *d, int prev, uint8_t suffix)
         return;
     d->prefix[d->next] = (uint16_t)prev;
     d->suffix[d->next] = suffix;
-    d->length[d->next] = (uint16_t)(prev < CLEAR ? 2 : d->length[prev] + 1);
+    d->length[d->next] = (uint16_t)(d->length[prev] + 1);
     d->next++;
 }
 
@@ -94,8 +101,10 @@ static bool decode_string(struct decoder *d, int code, struct kap_buf *out)
 
 enum kap_status kap_lzw_decode(struct kap_str in, size_t limit_bytes, struct kap_buf *out, struct kap_error *err)
 {
-    struct bit_reader r = { .p = (const uint8_t *)in.p, .end = (const uint8_t *)in.p + in.n };
+    const uint8_t *const p = in.n ? (const uint8_t *)in.p : (const uint8_t *)"";
+    struct bit_reader r = { .p = p, .end = p + in.n };
     struct decoder d;
+    decoder_init(&d);
     decoder_clear(&d);
     const size_t before = out->n;
     bool complete = false, good = true;

@@ -21,7 +21,7 @@ struct kap_msgpack_reader {
 
 static inline struct kap_msgpack_reader kap_msgpack_reader(struct kap_str in)
 {
-    return (struct kap_msgpack_reader){ .p = (const uint8_t *)in.p, .n = in.n };
+    return (struct kap_msgpack_reader){ .p = (const uint8_t *)(in.n ? in.p : ""), .n = in.n };
 }
 
 /* Each returns a zero value once the reader has failed. nil reads as zero, empty or no elements. */

@@ -373,11 +373,11 @@ enum kap_swim_stream_state kap_swim_stream_request(struct kap_swim *s, struct ka
     s->now_ns = now_ns;
     KAP_AUTO_BUF struct kap_buf opened = { 0 };
     KAP_AUTO_BUF struct kap_buf inflated = { 0 };
-    struct kap_str message;
+    struct kap_str message = { NULL, 0 };
     const enum kap_msgpack_state state = read_message(s, &in->scan, bytes, false, &opened, &inflated, &message);
     if (state == KAP_MSGPACK_MORE)
         return KAP_SWIM_STREAM_MORE;
-    if (state == KAP_MSGPACK_BAD) {
+    if (state != KAP_MSGPACK_OK) {
         s->stats.bad_streams++;
         return KAP_SWIM_STREAM_DONE;
     }
@@ -463,7 +463,7 @@ enum kap_swim_stream_state kap_swim_stream_answer(struct kap_swim *s, uint64_t i
     s->now_ns = now_ns;
     KAP_AUTO_BUF struct kap_buf opened = { 0 };
     KAP_AUTO_BUF struct kap_buf inflated = { 0 };
-    struct kap_str message;
+    struct kap_str message = { NULL, 0 };
     struct kap_error err = { .msg = "damaged answer" };
     const enum kap_msgpack_state state = read_message(s, &found->scan, bytes, true, &opened, &inflated, &message);
     if (state == KAP_MSGPACK_MORE)
