@@ -350,7 +350,7 @@ static int listen_at(const struct addrinfo *ai)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = { 0 };
     socklen_t n = sizeof ss;
     if (getsockname(fd, (struct sockaddr *)&ss, &n) != 0)
         return 0;

@@ -25,28 +25,25 @@ struct kap_request {
     struct kap_query_pair *query;
     size_t nquery;
     int64_t start_wall, start_mono;
-    kap_uuid id;
     /* body */
     struct kap_buf body;
     size_t max_body;
     uint64_t received;              /* as sent, packed */
-    bool too_large, packed;
     const char *unpack_error;
     z_stream z;
     /* progress */
-    bool seen_headers, suspended, replied;
     kap_route_fn later;             /* instead of the route's; resumes the request itself */
     void *data;                     /* the handler's */
-    /* answer */
-    int status;
-    const char *content_type;
-    struct kap_buf out;
-    bool has_stream;
-    struct kap_stream stream;
-    pthread_mutex_t stream_lock;
-    bool stream_waits;
     struct kap_request *next;       /* in the queue of the workers */
     struct kap_request *prev_active, *next_active;
+    /* answer */
+    const char *content_type;
+    struct kap_buf out;
+    struct kap_stream stream;
+    pthread_mutex_t stream_lock;
+    int status;
+    bool seen_headers, suspended, replied, too_large, packed, has_stream, stream_waits;
+    kap_uuid id;
 };
 
 const char *kap_httpd_version(const struct kap_httpd *h);

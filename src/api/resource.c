@@ -49,7 +49,7 @@ void kap_json_problem(struct kap_str text, struct kap_buf *out)
     }
     if (misspelt_literal(s, out))
         return;
-    if (memchr("{[\"-0123456789ntf", s.p[0], 17) == NULL)
+    if (s.p[0] == '\0' || strchr("{[\"-0123456789ntf", s.p[0]) == NULL)
         kap_buf_addf(out, "invalid character '%c' looking for beginning of value", s.p[0]);
     else
         kap_buf_adds(out, "the value is malformed or of a wrong kind");

@@ -78,9 +78,9 @@ void kap_table_print(const struct kap_table *t, struct kap_buf *out)
     for (size_t i = 0; i < t->n; i++)
         print_cell(t, i, t->columns[i].title, out);
     kap_buf_addc(out, '\n');
-    for (size_t i = 0; i < t->ncells; i++) {
-        print_cell(t, i % t->n, t->cells[i], out);
-        if (i % t->n + 1 == t->n)
-            kap_buf_addc(out, '\n');
+    for (size_t row = 0; row < t->ncells; row += t->n) {
+        for (size_t i = 0; i < t->n; i++)
+            print_cell(t, i, t->cells[row + i], out);
+        kap_buf_addc(out, '\n');
     }
 }

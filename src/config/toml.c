@@ -47,10 +47,10 @@ static int column(const struct reader *r)
     return (int)(r->p - r->line_start) + 1;
 }
 
-#define FAIL_AT(r, line, col, ...) fail_at((r), (line), (col), __VA_ARGS__)
-#define FAIL(r, ...) fail_at((r), (r)->line, column(r), __VA_ARGS__)
+#define FAIL_AT(r, line, col, ...) (fail_at((r), (line), (col), __VA_ARGS__), KAP_EINVAL)
+#define FAIL(r, ...) FAIL_AT((r), (r)->line, column(r), __VA_ARGS__)
 
-static enum kap_status __attribute__((format(printf, 4, 5)))
+static void __attribute__((format(printf, 4, 5)))
 fail_at(struct reader *r, int line, int col, const char *fmt, ...)
 {
     va_list ap;
@@ -58,7 +58,6 @@ fail_at(struct reader *r, int line, int col, const char *fmt, ...)
     kap_vfail(r->err, KAP_EINVAL, fmt, ap);
     va_end(ap);
     kap_wrap(r->err, "%s:%d:%d", r->name, line, col);
-    return KAP_EINVAL;
 }
 
 static bool at_end(const struct reader *r)
@@ -753,7 +752,7 @@ enum kap_status kap_toml_parse(struct kap_str text, const char *name, struct kap
         KAP_TRY(skip_comment(&r));
         char got[16];
         if (!at_end(&r) && !newline(&r))
-            return fail_at(&r, r.line, column(&r), "expected the end of the line, got %s", here(&r, got));
+            return FAIL(&r, "expected the end of the line, got %s", here(&r, got));
     }
     *ret = r.root;
     return KAP_OK;
