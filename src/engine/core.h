@@ -201,7 +201,7 @@ void kap_input_wake(struct kap_engine *e, const struct kap_worker *w);
 int64_t kap_ingress_rate(const struct kap_ingress *in, int64_t now_ns);
 
 /* tasks.c */
-void kap_task_failed(struct kap_worker *w, struct kap_task *t);
+void kap_worker_task_failed(struct kap_worker *w, struct kap_task *t);
 void kap_tasks_stop_all(struct kap_engine *e);
 
 #endif

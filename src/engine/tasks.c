@@ -305,7 +305,7 @@ enum kap_status kap_engine_stop(struct kap_engine *e, struct kap_str id, bool fi
 }
 
 /* On the worker: a node has ended its task. One that is being stopped anyway is left to who stops it. */
-void kap_task_failed(struct kap_worker *w, struct kap_task *t)
+void kap_worker_task_failed(struct kap_worker *w, struct kap_task *t)
 {
     struct kap_engine *e = w->engine;
     pthread_mutex_lock(&e->tasks_lock);
@@ -429,7 +429,7 @@ static void run_with(struct kap_worker *w, void *ctx)
     c->fn(t->shard, c->ctx);
     c->done = true;
     if (atomic_load(&t->shard->failed))
-        kap_task_failed(w, t);
+        kap_worker_task_failed(w, t);
 }
 
 enum kap_status kap_engine_with_task(struct kap_engine *e, struct kap_str id,

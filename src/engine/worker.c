@@ -137,7 +137,7 @@ static int64_t fire_timers(struct kap_worker *w)
         (void)kap_shard_fire(t->shard, now_ns);
         t->shard->timers_moved = shard_timers_moved;
         if (atomic_load_explicit(&t->shard->failed, memory_order_relaxed))
-            kap_task_failed(w, t);
+            kap_worker_task_failed(w, t);
         else
             into_timers(w, t);
     }
@@ -248,7 +248,7 @@ static void deliver(struct kap_worker *w, const struct kap_target *to, struct ka
     kap_shard_point(t->shard, b->node, p);
     p->group = NULL;
     if (atomic_load_explicit(&t->shard->failed, memory_order_relaxed))
-        kap_task_failed(w, t);
+        kap_worker_task_failed(w, t);
 }
 
 void kap_worker_input(struct kap_worker *w, struct kap_msg *m)

@@ -3,7 +3,7 @@
 #include "nodes/util.h"
 
 struct config {
-    struct kap_pairs fields, tags;
+    struct kap_keyed_values fields, tags;
 };
 
 enum { FIELDS_DEFAULTED, TAGS_DEFAULTED };
@@ -33,7 +33,7 @@ static void default_fields(struct kap_node *n, struct state *s, const struct kap
 {
     kap_field_buf_copy(&s->fields, p->fields, p->nfields);
     for (size_t i = 0; i < s->cfg->fields.n; i++) {
-        const struct kap_pair *d = &s->cfg->fields.v[i];
+        const struct kap_keyed_value *d = &s->cfg->fields.v[i];
         const struct kap_value *v = kap_field_buf_get(&s->fields, d->key);
         if (v && v->type != KAP_MISSING)
             continue;
@@ -47,7 +47,7 @@ static const struct kap_tags *default_tags(struct kap_node *n, struct state *s, 
 {
     bool changed = false;
     for (size_t i = 0; i < s->cfg->tags.n; i++) {
-        const struct kap_pair *d = &s->cfg->tags.v[i];
+        const struct kap_keyed_value *d = &s->cfg->tags.v[i];
         const struct kap_str *v = kap_tags_get(tags, d->key);
         if (v && v->n)
             continue;

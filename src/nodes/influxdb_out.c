@@ -6,7 +6,7 @@
 
 struct config {
     struct kap_str cluster, database, retention_policy, measurement, precision, consistency;
-    struct kap_pairs tags;
+    struct kap_keyed_values tags;
     int64_t buffer, flush_interval_ns;
     bool create;
 };

@@ -4,7 +4,7 @@
 
 struct config {
     struct kap_str database, retention_policy, measurement;
-    struct kap_pairs tags;
+    struct kap_keyed_values tags;
 };
 
 enum { POINTS_WRITTEN };

@@ -131,7 +131,7 @@ bool kap_syms_has(const struct kap_sym *const *v, size_t n, const struct kap_sym
     return false;
 }
 
-void kap_pairs_set(struct kap_pairs *p, struct kap_arena *arena, struct kap_str name, struct kap_value v)
+void kap_keyed_set(struct kap_keyed_values *p, struct kap_arena *arena, struct kap_str name, struct kap_value v)
 {
     const struct kap_sym *key = kap_sym(name);
     if (v.type == KAP_STRING)
@@ -142,26 +142,26 @@ void kap_pairs_set(struct kap_pairs *p, struct kap_arena *arena, struct kap_str 
             return;
         }
     }
-    struct kap_pair *grown = KAP_ARENA_ARRAY(arena, struct kap_pair, p->n + 1);
+    struct kap_keyed_value *grown = KAP_ARENA_ARRAY(arena, struct kap_keyed_value, p->n + 1);
     if (p->n)
         memcpy(grown, p->v, p->n * sizeof *grown);
-    grown[p->n] = (struct kap_pair){ key, v };
+    grown[p->n] = (struct kap_keyed_value){ key, v };
     p->v = grown;
     p->n++;
 }
 
-enum kap_status kap_pairs_set_string(struct kap_pairs *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_pairs_set_string(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                      size_t nargs, const char *method, struct kap_error *err)
 {
     KAP_TRY(kap_arg_check(args, nargs, 0, KAP_STRING, method, err));
     KAP_TRY(kap_arg_check(args, nargs, 1, KAP_STRING, method, err));
     if (nargs != 2)
         return kap_fail(err, KAP_EINVAL, "%s expects a name and a value", method);
-    kap_pairs_set(p, arena, args[0].value.s, args[1].value);
+    kap_keyed_set(p, arena, args[0].value.s, args[1].value);
     return KAP_OK;
 }
 
-enum kap_status kap_pairs_set_any(struct kap_pairs *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_pairs_set_any(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                   size_t nargs, const char *method, struct kap_error *err)
 {
     KAP_TRY(kap_arg_check(args, nargs, 0, KAP_STRING, method, err));
@@ -172,7 +172,7 @@ enum kap_status kap_pairs_set_any(struct kap_pairs *p, struct kap_arena *arena, 
         return kap_fail(err, KAP_EINVAL,
                         "unsupported type %s for field \"%.*s\", field default values must be float,int,string or bool",
                         kap_go_type(t), KAP_STR_ARG(args[0].value.s));
-    kap_pairs_set(p, arena, args[0].value.s, args[1].value);
+    kap_keyed_set(p, arena, args[0].value.s, args[1].value);
     return KAP_OK;
 }
 

@@ -49,21 +49,21 @@ const struct kap_sym **kap_syms(struct kap_arena *a, struct kap_strings names);
 bool kap_syms_has(const struct kap_sym *const *v, size_t n, const struct kap_sym *key);
 
 /* Names with values in the order they were written, as .field('x', 1.0) and .tag('k', 'v') give them. */
-struct kap_pair {
+struct kap_keyed_value {
     const struct kap_sym *key;
     struct kap_value v;
 };
-struct kap_pairs {
-    struct kap_pair *v;
+struct kap_keyed_values {
+    struct kap_keyed_value *v;
     size_t n;
 };
 /* Sets `name` to `v`, text copied into the arena; an earlier value of the name is replaced. */
-void kap_pairs_set(struct kap_pairs *p, struct kap_arena *arena, struct kap_str name, struct kap_value v);
+void kap_keyed_set(struct kap_keyed_values *p, struct kap_arena *arena, struct kap_str name, struct kap_value v);
 /* (name string, value string) of a property. */
-enum kap_status kap_pairs_set_string(struct kap_pairs *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_pairs_set_string(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                      size_t nargs, const char *method, struct kap_error *err);
 /* (name string, value int, float, bool or string) of a property. */
-enum kap_status kap_pairs_set_any(struct kap_pairs *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_pairs_set_any(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                   size_t nargs, const char *method, struct kap_error *err);
 
 /* What a groupBy asks for: tag names or all tags. Config part, as written in the script. */
