@@ -27,7 +27,7 @@ struct kap_node_stats {
 struct kap_task_stats {
     double throughput;               /* messages per second over the last whole second */
     int64_t bytes, cpu_ns;           /* sums over the nodes */
-    struct kap_node_stats *nodes;    /* by id */
+    struct kap_node_stats *nodes;    /* in the order of the graph */
     size_t n;
 };
 

@@ -78,9 +78,9 @@ static void show_root(struct kap_engine *e, const struct kap_task *t, struct kap
     st->throughput = rate;
     for (size_t i = 0; i < t->nbranches; i++) {
         const struct kap_graph_node *from = t->branches[i]->node->gn;
-        st->nodes[from->id].collected = n;
+        st->nodes[from->index].collected = n;
         for (size_t k = 0; k < from->nparents; k++) {
-            struct kap_node_stats *root = &st->nodes[from->parents[k]->id];
+            struct kap_node_stats *root = &st->nodes[from->parents[k]->index];
             root->collected = n;
             for (size_t m = 0; m < root->nedges; m++) {
                 if (root->edges[m].to != from)
