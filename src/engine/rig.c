@@ -91,7 +91,7 @@ static enum kap_status no_influxdb_create(void *ctx, struct kap_str cluster, str
     return KAP_OK;
 }
 
-static const struct kap_services no_services = {
+const struct kap_services kap_services_none = {
     .alert_restore = no_restore,
     .alert_collect = no_collect,
     .alert_open = no_open,
@@ -113,7 +113,7 @@ enum kap_status kap_rig_new(struct kap_graph *g, const struct kap_rig_options *o
     struct kap_rig *rig = KAP_NEW(struct kap_rig);
     rig->now_ns = opts->now_ns;
     rig->clock = (struct kap_clock){ rig_time, rig_time, rig };
-    rig->services = opts->services ? *opts->services : no_services;
+    rig->services = opts->services ? *opts->services : kap_services_none;
     if (!rig->services.clock)
         rig->services.clock = &rig->clock;
     rig->cache = kap_series_cache_new(1 << 20, NULL);

@@ -19,6 +19,9 @@
 
 struct kap_rig;
 
+/* Services that do nothing: no topic, no network. Its clock is NULL: copy and set one. */
+extern const struct kap_services kap_services_none;
+
 struct kap_rig_options {
     struct kap_str task;                  /* ID; "": "test" */
     const struct kap_services *services;
