@@ -40,7 +40,9 @@ static void make_body(struct kap_buf *b, int64_t first)
 static void start(struct kap_engine *e, const char *id, const char *script)
 {
     static const struct kap_handler_type *const none[] = { NULL };
-    static const struct kap_registry registry = { kap_node_types, (const struct kap_handler_type *const *)none };
+    static const struct kap_node_type *const nodes[] = { &kap_node_stream, &kap_node_from,   &kap_node_where, &kap_node_eval,
+                                                         &kap_node_window, &kap_node_mean,   &kap_node_sample, NULL };
+    static const struct kap_registry registry = { nodes, none };
     const struct kap_dbrp dbrp = { KAP_STR("db"), KAP_STR("rp") };
     struct kap_tick_script *s;
     struct kap_graph *g;

@@ -22,6 +22,7 @@ struct kap_point {
     const struct kap_tags *tags;    /* all tags of the point */
     struct kap_group *group;
     uint32_t nfields;
+    bool decided;                   /* on the way in only: see kap_node_run.route */
     const struct kap_field *fields;
 };
 

@@ -62,11 +62,12 @@ struct kap_input {
 
 /* What a from() node wants, as a line in the index. Outlives its task as long as routes mention it. */
 struct kap_branch {
-    struct kap_task *task;
     struct kap_node *node;             /* NULL: a tap */
-    struct kap_route_key key;
+    struct kap_shard *shard;
     bool dead;
     uint32_t refs;                     /* of routes, and one of the index while it is alive */
+    struct kap_task *task;
+    struct kap_route_key key;
 };
 
 struct kap_tap {
@@ -101,6 +102,7 @@ struct kap_task {                      /* a running task, or a tap */
 struct kap_target {
     struct kap_branch *branch;
     struct kap_group *group;
+    bool decided;                      /* nothing is left to be found out about its points */
 };
 
 struct kap_route {                     /* who wants the points of a series, by its id */

@@ -26,7 +26,7 @@ static int parent_index(const struct kap_graph_node *child, const struct kap_gra
 /* A node that is linked to the same child twice has two edges to it, with different parent indices. */
 static void connect(struct kap_shard *s, struct kap_node *n)
 {
-    n->nout = n->gn->nchildren;
+    n->nout = (uint32_t)n->gn->nchildren;
     n->out = n->nout ? KAP_ARRAY(struct kap_out, n->nout) : NULL;
     for (size_t i = 0; i < n->nout; i++) {
         const struct kap_graph_node *child = n->gn->children[i];

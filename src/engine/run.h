@@ -47,49 +47,48 @@ struct kap_timer {
 
 struct kap_watch;          /* watch.c */
 
+/* What every message touches stands first. */
 struct kap_node {
-    const struct kap_graph_node *gn;
     const struct kap_node_run *run;
     struct kap_shard *shard;
     void *state;
     struct kap_out *out;
-    size_t nout;
+    uint32_t nout, nby_index;
+    struct kap_group_state **by_index;    /* groups with state, by index of the group */
     const struct kap_capture *capture;
     struct kap_watch *watch;              /* counts by group for stats nodes; NULL: nobody asks */
     bool grouped, opened;
-    /* groups with state: by index of the group, and in order of appearance (with holes) */
-    struct kap_group_state **by_index;
-    uint32_t nby_index;
-    struct kap_group_state **order;
+    kap_counter collected;                /* what entered at this node, not over an edge */
+    struct kap_group_state **order;       /* groups in order of appearance, with holes */
     uint32_t norder, cap_order, holes;
+    const struct kap_graph_node *gn;
     size_t finished;                      /* parents that are done */
     struct kap_map *timers;
     int64_t error_window_ns;              /* log lines about errors are limited per second */
     int errors_logged;
-    kap_counter collected, errors, cardinality, bytes, avg_exec_ns, cpu_ns;
+    kap_counter errors, cardinality, bytes, avg_exec_ns, cpu_ns;
     size_t ncounters;
     kap_counter *counters;
 };
 
 struct kap_shard {
+    uint32_t entered;                     /* messages, to sample times */
+    bool timing;
+    _Atomic bool failed;                  /* a node has ended the task: see failure */
+    int64_t child_ns;
+    struct kap_arena *scratch;
+    struct kap_groups *groups;
+    const struct kap_services *services;
+    struct kap_node *nodes;               /* in the order of the graph */
+    size_t n;
     struct kap_graph *graph;
     struct kap_str task;
     struct kap_str run;                   /* enable revision or replay; set by whoever made the shard; borrowed */
-    const struct kap_services *services;
-    struct kap_groups *groups;
-    struct kap_arena *scratch;
-    struct kap_node *nodes;               /* by id */
-    size_t n;
     struct kap_heap timers;
     uint64_t timer_seq;
     void (*timers_moved)(struct kap_shard *s, void *ctx); /* the earliest timer changed */
     void *timers_ctx;
-    uint32_t entered;                     /* messages, to sample times */
-    bool timing;
-    int64_t child_ns;
-    /* The first failure that stops the task (kap_node_fail); set once. */
-    _Atomic bool failed;
-    struct kap_error failure;
+    struct kap_error failure;             /* the first of kap_node_fail() */
 };
 
 /* Makes the nodes of a graph and opens them, parents first. On failure nothing is left open. */

@@ -99,6 +99,7 @@ static void add_branch(struct kap_task *t, size_t *cap, struct kap_node *node)
     struct kap_branch *b = KAP_NEW(struct kap_branch);
     b->task = t;
     b->node = node;
+    b->shard = t->shard;
     b->refs = 1;
     if (node && node->run->route_key)
         node->run->route_key(node, node->state, &b->key);

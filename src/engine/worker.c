@@ -156,7 +156,7 @@ static void drop_targets(struct kap_route *r)
     for (uint32_t i = 0; i < r->n; i++) {
         struct kap_branch *b = r->targets[i].branch;
         if (!b->dead && r->targets[i].group) /* a dead one took its groups along */
-            kap_group_unref(b->task->shard->groups, r->targets[i].group);
+            kap_group_unref(b->shard->groups, r->targets[i].group);
         branch_unref(b);
     }
     kap_free(r->targets);
@@ -180,16 +180,16 @@ static bool enters(const struct kap_task *t, const struct kap_source *source)
     return false;
 }
 
-static bool wants(struct kap_branch *b, const struct kap_series *s, struct kap_group **group)
+static enum kap_wanted wants(struct kap_branch *b, const struct kap_series *s, struct kap_group **group)
 {
     if (!enters(b->task, s->source) || (b->key.db && b->key.db != s->source->db) ||
         (b->key.rp && b->key.rp != s->source->rp))
-        return false;
+        return KAP_UNWANTED;
     if (!b->node || !b->node->run->route)
-        return true;
+        return KAP_MAYBE_WANTED;
     const struct kap_point p = { .db = s->source->db, .rp = s->source->rp, .name = s->name, .tags = s->tags };
-    const bool wanted = b->node->run->route(b->node, b->node->state, &p, group);
-    kap_arena_reset(b->node->shard->scratch);
+    const enum kap_wanted wanted = b->node->run->route(b->node, b->node->state, &p, group);
+    kap_arena_reset(b->shard->scratch);
     return wanted;
 }
 
@@ -201,10 +201,11 @@ static void make_route(struct kap_worker *w, struct kap_route *r, const struct k
     size_t cap = 0;
     for (size_t i = 0; i < n; i++) {
         struct kap_group *group = NULL;
-        if (!wants(found[i], s, &group))
+        const enum kap_wanted wanted = wants(found[i], s, &group);
+        if (wanted == KAP_UNWANTED)
             continue;
         KAP_GROW(r->targets, cap, (size_t)r->n + 1);
-        r->targets[r->n++] = (struct kap_target){ found[i], group };
+        r->targets[r->n++] = (struct kap_target){ found[i], group, wanted == KAP_WANTED };
         found[i]->refs++;
     }
     if (r->n > 1)
@@ -239,16 +240,17 @@ static void deliver(struct kap_worker *w, const struct kap_target *to, struct ka
     const struct kap_branch *b = to->branch;
     if (b->dead)
         return;
-    struct kap_task *t = b->task;
     if (!b->node) {
-        t->tap.fn(t->tap.ctx, p);
+        b->task->tap.fn(b->task->tap.ctx, p);
         return;
     }
     p->group = to->group;
-    kap_shard_point(t->shard, b->node, p);
+    p->decided = to->decided;
+    kap_shard_point(b->shard, b->node, p);
     p->group = NULL;
-    if (atomic_load_explicit(&t->shard->failed, memory_order_relaxed))
-        kap_worker_task_failed(w, t);
+    p->decided = false;
+    if (atomic_load_explicit(&b->shard->failed, memory_order_relaxed))
+        kap_worker_task_failed(w, b->task);
 }
 
 void kap_worker_input(struct kap_worker *w, struct kap_msg *m)

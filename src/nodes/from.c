@@ -67,11 +67,22 @@ static void close_from(struct kap_node *n, void *state)
     kap_lambda_free(s->where);
 }
 
+/* A name that is both a tag and a field is an error to the expression, which only the point can tell. */
+static bool names_a_field(const struct state *s, const struct kap_point *p)
+{
+    const struct kap_sym *const *refs;
+    const size_t n = kap_lambda_refs(s->where, &refs);
+    for (size_t i = 0; i < n; i++)
+        if (kap_point_field(p, refs[i]))
+            return true;
+    return false;
+}
+
 static bool matches(struct kap_node *n, struct state *s, const struct kap_point *p)
 {
     if ((s->db && p->db != s->db) || (s->rp && p->rp != s->rp) || (s->name && p->name != s->name))
         return false;
-    if (!s->where)
+    if (!s->where || (s->routed && p->decided && !names_a_field(s, p)))
         return true;
     struct kap_error err;
     bool pass = false;
@@ -112,16 +123,33 @@ static void route_key(struct kap_node *n, void *state, struct kap_route_key *ret
     ret->tag_value = s->tag_value;
 }
 
-static bool route(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group)
+/* A pure condition on tags alone has one result for the whole series; where that is an error, points find out. */
+static enum kap_wanted where_of_series(struct kap_node *n, struct state *s, const struct kap_point *series)
+{
+    if (!s->where)
+        return KAP_WANTED;
+    if (!kap_lambda_pure(s->where))
+        return KAP_MAYBE_WANTED;
+    const struct kap_sym *const *refs;
+    const size_t nrefs = kap_lambda_refs(s->where, &refs);
+    for (size_t i = 0; i < nrefs; i++)
+        if (!kap_tags_get(series->tags, refs[i]))
+            return KAP_MAYBE_WANTED;
+    bool pass;
+    if (kap_node_predicate(n, s->where, NULL, series, &pass, NULL) != KAP_OK)
+        return KAP_MAYBE_WANTED;
+    return pass ? KAP_WANTED : KAP_UNWANTED;
+}
+
+static enum kap_wanted route(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group)
 {
     struct state *s = state;
     if ((s->db && series->db != s->db) || (s->rp && series->rp != s->rp) || (s->name && series->name != s->name))
-        return false;
-    const struct kap_str *v = s->tag ? kap_tags_get(series->tags, s->tag) : NULL;
-    if (v && !kap_str_eq(*v, s->tag_value))
-        return false;
-    *group = group_of(n, s, series);
-    return true;
+        return KAP_UNWANTED;
+    const enum kap_wanted wanted = where_of_series(n, s, series);
+    if (wanted != KAP_UNWANTED)
+        *group = group_of(n, s, series);
+    return wanted;
 }
 
 static void save(struct kap_node *n, void *state, void *gs, struct kap_group *g, struct kap_buf *out)

@@ -33,6 +33,12 @@ struct kap_route_key {
     struct kap_str tag_value;          /* borrowed from the node until it closes */
 };
 
+enum kap_wanted {
+    KAP_UNWANTED,
+    KAP_MAYBE_WANTED, /* it depends on the point */
+    KAP_WANTED,       /* all points of the series */
+};
+
 struct kap_node_run {
     size_t state_size;                                            /* node-wide state, zeroed */
     size_t group_size;                                            /* state per group, zeroed; 0: none (gs is NULL) */
@@ -63,10 +69,11 @@ struct kap_node_run {
     /* Sources below the stream root (from). The engine keeps an index of what each of them wants, decided once per
      * series; it saves calls and group look-ups, `point` must check again what was not decided.
      * route_key fills what the index may go by (ret is zeroed: everything is wanted). route tells whether points of
-     * this series can be wanted at all and, when it can be said, the group they fall into (*group, a reference;
-     * left NULL: `point` finds it). Points then arrive with p->group set, otherwise NULL. Both may be NULL. */
+     * this series are wanted and, when it can be said, the group they fall into (*group, a reference; left NULL:
+     * `point` finds it). Points then arrive with p->group set, otherwise NULL, and with p->decided set when the answer
+     * was KAP_WANTED. Both may be NULL. */
     void (*route_key)(struct kap_node *n, void *state, struct kap_route_key *ret);
-    bool (*route)(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group);
+    enum kap_wanted (*route)(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group);
 
     /* Adds to `c` what this node and those below read of its input (see nodes/columns.h); NULL: everything. */
     void (*needs)(const struct kap_graph_node *node, struct kap_columns *c);

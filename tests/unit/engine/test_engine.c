@@ -78,14 +78,14 @@ static void pick_key(struct kap_node *n, void *state, struct kap_route_key *ret)
     ret->tag_value = kap_str(c->tag ? c->value : "");
 }
 
-static bool pick_route(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group)
+static enum kap_wanted pick_route(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group)
 {
     const struct kap_sym *names[8];
     struct kap_dims dims = { .n = series->tags->n, .names = names };
     for (uint32_t i = 0; i < dims.n; i++)
         names[i] = series->tags->v[i].key;
     *group = kap_groups_get(kap_node_groups(n), &dims, series->name, series->tags, false);
-    return true;
+    return KAP_MAYBE_WANTED;
 }
 
 static void pick_point(struct kap_node *n, void *state, void *gs, const struct kap_point *p, int in)
