@@ -214,16 +214,11 @@ void kap_tasks_halt(struct kap_tasks *t, struct kap_str id, bool finish)
         kap_log(KAP_LOG_DEBUG, "task_store", "stopped task", kap_kv_n("task", id));
 }
 
-/* Called on a worker of the engine, which must not be called back. */
-static void on_failure(void *ctx, struct kap_str id, const char *error)
-{
-    kap_task_failed(ctx, id, error);
-}
-
-void kap_task_failed(struct kap_tasks *t, struct kap_str id, const char *reason)
+/* A node has ended its task. Called on a worker of the engine, which must not be called back. */
+static void on_failure(void *ctx, struct kap_str id, const char *reason)
 {
     kap_log(KAP_LOG_ERROR, "task_store", "task finished with error", kap_kv_n("task", id), kap_kv_s("err", reason));
-    kap_tasks_set_error(t, id, reason);
+    kap_tasks_set_error(ctx, id, reason);
 }
 
 /* --- changes of other members --- */

@@ -64,8 +64,6 @@ enum kap_status kap_task_show(struct kap_tasks *t, struct kap_str id, const stru
 enum kap_status kap_task_list(struct kap_tasks *t, const struct kap_task_view *view, struct kap_buf *out,
                               struct kap_error *err);
 bool kap_task_exists(struct kap_tasks *t, struct kap_str id);
-/* A task that ended by itself (a template error in an alert): it no longer executes, and says why. */
-void kap_task_failed(struct kap_tasks *t, struct kap_str id, const char *reason);
 
 enum kap_status kap_template_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out,
                                     struct kap_error *err);
