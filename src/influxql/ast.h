@@ -81,6 +81,7 @@ struct ql_field {
 struct ql_source {
     struct kap_influxql_source at;
     struct kap_str name;
+    bool same_name;              /* target db.rp.:MEASUREMENT */
     struct ql_expr *regex;       /* in place of the name */
     struct ql_select *subquery;  /* in place of all */
 };

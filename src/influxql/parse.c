@@ -377,10 +377,6 @@ static struct ql_expr *parse_unary_inner(struct parser *p)
         return parse_wildcard(p);
     if (t.type == QL_OPERATOR && (t.op == QL_ADD || t.op == QL_SUB))
         return parse_signed(p, t.op == QL_SUB);
-    if (t.type == QL_OPERATOR && t.op == QL_DIV) {
-        p->lexer.pos = t.pos;
-        return parse_regex(p);
-    }
     return parse_literal(p, &t);
 }
 
@@ -568,12 +564,14 @@ static bool parse_target(struct parser *p, struct ql_select *s)
     size_t n = parse_segments(p, segments);
     if (n == 0)
         return false;
-    if (n < SEGMENTS_MAX && accept(p, QL_COLON)) { /* db.rp.:MEASUREMENT */
+    const bool same_name = n < SEGMENTS_MAX && accept(p, QL_COLON);
+    if (same_name) {
         if (!expect_keyword(p, "MEASUREMENT"))
             return false;
         segments[n++] = KAP_STR("");
     }
     s->target = KAP_ARENA_NEW(p->arena, struct ql_source);
+    s->target->same_name = same_name;
     place_segments(s->target, segments, n);
     return true;
 }

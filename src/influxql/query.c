@@ -135,7 +135,10 @@ static void add_expr(struct kap_buf *b, const struct ql_expr *e);
 
 static void add_call(struct kap_buf *b, const struct ql_expr *e)
 {
-    kap_buf_add(b, e->text);
+    if (kap_str_is(e->text, "distinct")) /* a keyword that may be called */
+        kap_buf_add(b, e->text);
+    else
+        add_ident(b, e->text);
     kap_buf_addc(b, '(');
     for (size_t i = 0; i < e->nargs; i++) {
         if (i > 0)
@@ -202,7 +205,9 @@ static void add_source(struct kap_buf *b, const struct ql_source *s)
         kap_buf_addc(b, '.');
     if (s->regex)
         add_expr(b, s->regex);
-    else if (s->name.n > 0)
+    else if (s->same_name)
+        kap_buf_adds(b, ":MEASUREMENT");
+    else
         add_ident(b, s->name);
 }
 
@@ -261,8 +266,6 @@ static void add_fields(struct kap_buf *b, const struct ql_select *s)
     if (s->target) {
         kap_buf_adds(b, " INTO ");
         add_source(b, s->target);
-        if (s->target->name.n == 0)
-            kap_buf_adds(b, ":MEASUREMENT");
     }
     kap_buf_adds(b, " FROM ");
     for (size_t i = 0; i < s->nsources; i++) {
