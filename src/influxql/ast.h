@@ -89,10 +89,10 @@ struct ql_source {
 enum ql_fill { QL_FILL_NULL, QL_FILL_NONE, QL_FILL_PREVIOUS, QL_FILL_LINEAR, QL_FILL_INT, QL_FILL_FLOAT };
 
 struct ql_select {
-    struct ql_field *fields;
+    struct ql_field **fields;
     size_t nfields;
     struct ql_source *target;    /* INTO */
-    struct ql_source *sources;
+    struct ql_source **sources;
     size_t nsources;
     struct ql_expr *condition;
     struct ql_expr **dims;

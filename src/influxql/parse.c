@@ -113,6 +113,27 @@ static bool expect(struct parser *p, enum ql_token type, const char *expected)
     return t.type == type || unexpected(p, &t, expected);
 }
 
+/* Things that are gathered until their number is known. */
+struct items {
+    void **v;
+    size_t n, cap;
+};
+
+static void add_item(struct items *items, void *item)
+{
+    KAP_GROW(items->v, items->cap, items->n + 1);
+    items->v[items->n++] = item;
+}
+
+static void *take_items(struct parser *p, struct items *items)
+{
+    void **v = KAP_ARENA_ARRAY(p->arena, void *, items->n + 1);
+    if (items->n > 0)
+        memcpy(v, items->v, items->n * sizeof *v);
+    kap_free(items->v);
+    return v;
+}
+
 /* ---- expressions ---- */
 
 static struct ql_expr *new_expr(struct parser *p, enum ql_kind kind, struct kap_str text)
@@ -221,8 +242,7 @@ static struct kap_str lower(struct parser *p, struct kap_str s)
 static struct ql_expr *parse_call(struct parser *p, struct kap_str name)
 {
     struct ql_expr *e = new_expr(p, QL_EXPR_CALL, lower(p, name));
-    struct ql_expr **args = NULL;
-    size_t cap = 0;
+    struct items args = { 0 };
     if (accept(p, QL_RPAREN))
         return e;
     do {
@@ -231,13 +251,10 @@ static struct ql_expr *parse_call(struct parser *p, struct kap_str name)
             arg = parse_expr(p);
         if (!arg)
             break;
-        KAP_GROW(args, cap, e->nargs + 1);
-        args[e->nargs++] = arg;
+        add_item(&args, arg);
     } while (accept(p, QL_COMMA));
-    e->args = KAP_ARENA_ARRAY(p->arena, struct ql_expr *, e->nargs + 1);
-    if (e->nargs > 0)
-        memcpy(e->args, args, e->nargs * sizeof(struct ql_expr *));
-    kap_free(args);
+    e->nargs = args.n;
+    e->args = take_items(p, &args);
     return p->status == KAP_OK && expect(p, QL_RPAREN, ")") ? e : NULL;
 }
 
@@ -489,17 +506,15 @@ static bool parse_field(struct parser *p, struct ql_field *f)
 
 static bool parse_fields(struct parser *p, struct ql_select *s)
 {
-    struct ql_field *fields = NULL;
-    size_t cap = 0;
+    struct items fields = { 0 };
     do {
-        KAP_GROW(fields, cap, s->nfields + 1);
-        fields[s->nfields] = (struct ql_field){ 0 };
-        if (!parse_field(p, &fields[s->nfields++]))
+        struct ql_field *f = KAP_ARENA_NEW(p->arena, struct ql_field);
+        if (!parse_field(p, f))
             break;
+        add_item(&fields, f);
     } while (accept(p, QL_COMMA));
-    s->fields = KAP_ARENA_ARRAY(p->arena, struct ql_field, s->nfields);
-    memcpy(s->fields, fields, s->nfields * sizeof *fields);
-    kap_free(fields);
+    s->nfields = fields.n;
+    s->fields = take_items(p, &fields);
     return p->status == KAP_OK;
 }
 
@@ -542,17 +557,15 @@ static bool parse_source(struct parser *p, struct ql_source *s)
 
 static bool parse_sources(struct parser *p, struct ql_select *s)
 {
-    struct ql_source *sources = NULL;
-    size_t cap = 0;
+    struct items sources = { 0 };
     do {
-        KAP_GROW(sources, cap, s->nsources + 1);
-        sources[s->nsources] = (struct ql_source){ 0 };
-        if (!parse_source(p, &sources[s->nsources++]))
+        struct ql_source *source = KAP_ARENA_NEW(p->arena, struct ql_source);
+        if (!parse_source(p, source))
             break;
+        add_item(&sources, source);
     } while (accept(p, QL_COMMA));
-    s->sources = KAP_ARENA_ARRAY(p->arena, struct ql_source, s->nsources);
-    memcpy(s->sources, sources, s->nsources * sizeof *sources);
-    kap_free(sources);
+    s->nsources = sources.n;
+    s->sources = take_items(p, &sources);
     return p->status == KAP_OK;
 }
 
@@ -582,21 +595,17 @@ static bool parse_dimensions(struct parser *p, struct ql_select *s)
         return true;
     if (!expect_keyword(p, "BY"))
         return false;
-    struct ql_expr **dims = NULL;
-    size_t cap = 0;
+    struct items dims = { 0 };
     do {
         struct ql_expr *e = parse_regex(p);
         if (!e && p->status == KAP_OK)
             e = parse_expr(p);
         if (!e)
             break;
-        KAP_GROW(dims, cap, s->ndims + 1);
-        dims[s->ndims++] = e;
+        add_item(&dims, e);
     } while (accept(p, QL_COMMA));
-    s->dims = KAP_ARENA_ARRAY(p->arena, struct ql_expr *, s->ndims + 1);
-    if (s->ndims > 0)
-        memcpy(s->dims, dims, s->ndims * sizeof(struct ql_expr *));
-    kap_free(dims);
+    s->ndims = dims.n;
+    s->dims = take_items(p, &dims);
     return p->status == KAP_OK;
 }
 
@@ -769,7 +778,7 @@ static enum kap_status parse_query(struct parser *p, struct ql_select **ret)
 
 enum kap_status kap_influxql_parse(struct kap_str text, struct kap_influxql **ret, struct kap_error *err)
 {
-    struct kap_error scratch;
+    struct kap_error scratch = { 0 };
     if (text.n > KAP_INFLUXQL_BYTES)
         return kap_fail(err, KAP_ELIMIT, "query has %zu bytes, more than %d", text.n, KAP_INFLUXQL_BYTES);
     struct kap_arena *arena = kap_arena_new();
@@ -784,7 +793,7 @@ enum kap_status kap_influxql_parse(struct kap_str text, struct kap_influxql **re
     }
     q->sources = KAP_ARENA_ARRAY(arena, struct kap_influxql_source, q->select->nsources);
     for (size_t i = 0; i < q->select->nsources; i++)
-        q->sources[i] = q->select->sources[i].at;
+        q->sources[i] = q->select->sources[i]->at;
     *ret = q;
     return KAP_OK;
 }

@@ -9,7 +9,7 @@ enum kap_status kap_influxql_sources(const struct kap_influxql *q, const struct 
                                      struct kap_error *err)
 {
     for (size_t i = 0; i < q->select->nsources; i++) {
-        if (q->select->sources[i].subquery)
+        if (q->select->sources[i]->subquery)
             return kap_fail(err, KAP_EINVAL, "unknown query source *influxql.SubQuery");
     }
     *ret = q->sources;
@@ -257,10 +257,10 @@ static void add_fields(struct kap_buf *b, const struct ql_select *s)
     for (size_t i = 0; i < s->nfields; i++) {
         if (i > 0)
             kap_buf_adds(b, ", ");
-        add_expr(b, s->fields[i].expr);
-        if (s->fields[i].alias.n > 0) {
+        add_expr(b, s->fields[i]->expr);
+        if (s->fields[i]->alias.n > 0) {
             kap_buf_adds(b, " AS ");
-            add_ident(b, s->fields[i].alias);
+            add_ident(b, s->fields[i]->alias);
         }
     }
     if (s->target) {
@@ -271,7 +271,7 @@ static void add_fields(struct kap_buf *b, const struct ql_select *s)
     for (size_t i = 0; i < s->nsources; i++) {
         if (i > 0)
             kap_buf_adds(b, ", ");
-        add_source(b, &s->sources[i]);
+        add_source(b, s->sources[i]);
     }
 }
 

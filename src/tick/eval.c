@@ -562,7 +562,7 @@ static enum kap_status eval_script(struct eval *x, const struct kap_tick_script 
 enum kap_status kap_tick_eval(struct kap_tick_script *s, const struct kap_tick_options *opt, struct kap_graph **ret,
                               struct kap_tick_vars *vars, struct kap_tick_hint *hint, struct kap_error *err)
 {
-    struct kap_error own_err;
+    struct kap_error own_err = { 0 };
     struct kap_tick_hint own_hint = { 0 };
     struct kap_tick_vars found = { 0 };
     const enum kap_task_type type = opt->type == KAP_TASK_INVALID ? kap_tick_task_type(s) : opt->type;
