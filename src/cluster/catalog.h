@@ -45,7 +45,7 @@ struct kap_catalog_entry {
 
 enum kap_catalog_notice_kind {
     KAP_CATALOG_CLOCK_AHEAD,  /* `member`'s clock is too far ahead; its change was refused */
-    KAP_CATALOG_CONFLICT,     /* at an add, or by writers that did not know of each other: `loser` was replaced */
+    KAP_CATALOG_CONFLICT,     /* at an add: `loser`, which this member brought along, was replaced */
     KAP_CATALOG_BAD_MESSAGE,  /* of `member`; text says why */
     KAP_CATALOG_STORE_FAILED, /* tried again */
     KAP_CATALOG_FULL,         /* an entry of a peer was refused: limit */
@@ -66,8 +66,7 @@ struct kap_catalog_io {
     /* A tombstone that nobody needs any more; no answer. */
     void (*forget)(void *ctx, enum kap_catalog_kind kind, struct kap_str id);
     void (*set_watermark)(void *ctx, uint64_t watermark); /* to be kept with the entries */
-    /* After the change can be read. Called for every real change, not for a repetition. `local`: put or drop here.
-     * `done` != 0: the token given to put or drop. */
+    /* After the change can be read. Called for every real change, not for a repetition. `local`: put or drop here. */
     void (*changed)(void *ctx, const struct kap_catalog_entry *e, bool local);
     /* The change made here with this token is durable (KAP_OK) or is not (KAP_EIO). */
     void (*done)(void *ctx, uint64_t token, enum kap_status status);

@@ -47,6 +47,7 @@ struct kap_dedup_event {
     uint64_t stamp;                  /* hybrid clock at the producer: order of topic states */
     struct kap_str copy;             /* member that produced it first, as known here */
     uint64_t sequence;               /* rises in that copy, also over restarts */
+    bool current;                    /* accept(): false when a newer state of that topic and ID is known */
 };
 
 /* Where accept() puts the handlers that are to get the event. */
