@@ -104,6 +104,66 @@ const char **kap_json_headers(struct kap_arena *arena, const char *more)
     return v;
 }
 
+void kap_props_empty(void *object, const struct kap_prop *props)
+{
+    for (; props->kind != KAP_PROP_END; props++)
+        if (props->kind == KAP_PROP_STRING)
+            *(struct kap_str *)((char *)object + props->offset) = KAP_STR("");
+}
+
+enum kap_status kap_service_off(struct kap_error *err)
+{
+    return kap_fail(err, KAP_ESTATE, "service is not enabled");
+}
+
+void kap_json_text(struct kap_json *j, const char *key, struct kap_str s)
+{
+    kap_json_key(j, key);
+    kap_json_str(j, s);
+}
+
+void kap_json_texts(struct kap_json *j, const char *key, struct kap_strings s)
+{
+    kap_json_key(j, key);
+    kap_json_array(j);
+    for (size_t i = 0; i < s.n; i++)
+        kap_json_str(j, s.v[i]);
+    kap_json_array_end(j);
+}
+
+struct kap_str kap_event_data_text(const struct kap_event *ev, struct kap_arena *arena)
+{
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    struct kap_json j;
+    kap_json_init(&j, &b, false);
+    return kap_event_data_json(ev, &j) ? kap_arena_str(arena, kap_buf_str(&b)) : KAP_STR("null");
+}
+
+void kap_http_json(struct kap_http_out *out, struct kap_arena *arena, struct kap_str url, struct kap_buf *body)
+{
+    kap_buf_addc(body, '\n');
+    out->url = url;
+    out->body = kap_arena_str(arena, kap_buf_str(body));
+    out->headers = kap_json_headers(arena, NULL);
+    kap_buf_done(body);
+}
+
+void kap_judge_message(struct kap_str body, const char *member, struct kap_error *err)
+{
+    json_t *tree = json_loadb(body.p, body.n, 0, NULL);
+    const char *text = json_string_value(json_object_get(tree, member));
+    if (text)
+        kap_fail(err, KAP_EIO, "%s", text);
+    json_decref(tree);
+}
+
+struct kap_str kap_url_join(struct kap_arena *arena, struct kap_str url, struct kap_str segment)
+{
+    while (url.n && url.p[url.n - 1] == '/')
+        url.n--;
+    return kap_str(kap_arena_printf(arena, "%.*s/%.*s", KAP_STR_ARG(url), KAP_STR_ARG(segment)));
+}
+
 void kap_url_escape(struct kap_buf *out, struct kap_str s)
 {
     for (size_t i = 0; i < s.n; i++) {

@@ -38,6 +38,27 @@ static inline struct kap_str kap_or(struct kap_str a, struct kap_str b)
 /* application/x-www-form-urlencoded or a path segment, as Go's url.QueryEscape writes it. */
 void kap_url_escape(struct kap_buf *out, struct kap_str s);
 
+/* Makes every string of an object that its table names "" (never NULL). */
+void kap_props_empty(void *object, const struct kap_prop *props);
+/* "service is not enabled" */
+enum kap_status kap_service_off(struct kap_error *err);
+void kap_json_text(struct kap_json *j, const char *key, struct kap_str s); /* "key":"s" */
+void kap_json_texts(struct kap_json *j, const char *key, struct kap_strings s);
+/* The event's data as a JSON text; "null" where JSON has none for it. */
+struct kap_str kap_event_data_text(const struct kap_event *ev, struct kap_arena *arena);
+/* A POST of what was written, as JSON with a line feed; gives the buffer back. */
+void kap_http_json(struct kap_http_out *out, struct kap_arena *arena, struct kap_str url, struct kap_buf *body);
+/* Verdicts by status alone are the dispatcher's; this one also tells what a JSON answer says in `member`. */
+void kap_judge_message(struct kap_str body, const char *member, struct kap_error *err);
+/* URL "/" segment, as path.Join has it: no double slashes. */
+struct kap_str kap_url_join(struct kap_arena *arena, struct kap_str url, struct kap_str segment);
+
+#define KAP_OPTION(k, member, tick, opt, text) KAP_PROP_AT(k, struct options, member, tick, opt, text)
+#define KAP_CONFIG(k, member, opt, text) KAP_PROP_AT(k, struct config, member, NULL, opt, text)
+#define KAP_SECRET(member, opt, text)                                                                            \
+    { .kind = KAP_PROP_STRING, .option = (opt), .offset = offsetof(struct config, member), .doc = (text), .secret = true }
+#define KAP_PROPS_END { .kind = KAP_PROP_END }
+
 /* Argument i must be a string; its text copied. */
 enum kap_status kap_arg_text(struct kap_str *ret, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                              size_t i, const char *method, struct kap_error *err);
