@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 static uint64_t base_seed;
+static uint64_t chaos_runs = 20; /* KAP_SEEDS; from 1000 on the long forms run too */
 
 #define EXPECT(c, what)                                                                                              \
     do {                                                                                                             \
@@ -106,6 +107,7 @@ static void crashes_are_detected_in_time(void **state)
     (void)state;
     assert_true(mean_detection(3, 50) <= 6.5);
     assert_true(mean_detection(10, 50) <= 6.5);
+    assert_true(mean_detection(100, chaos_runs >= 1000 ? 50 : 4) <= (chaos_runs >= 1000 ? 10.8 : 13.0));
     assert_true(mean_detection(20, 50) <= 8.0); /* 7.4 on the average; 50 kills scatter */
 }
 
@@ -121,6 +123,22 @@ static void nobody_is_declared_dead_falsely_at_five_percent_loss(void **state)
     print_message("20 members, 5 %% loss, one hour: %llu accusations, %llu failures\n",
                   (unsigned long long)cluster_events(c, KAP_SWIM_EV_SUSPECT),
                   (unsigned long long)cluster_events(c, KAP_SWIM_EV_FAILED));
+    EXPECT(c, cluster_converged(c));
+    cluster_free(c);
+}
+
+static void a_day_at_five_percent_loss_kills_nobody(void **state)
+{
+    (void)state;
+    if (chaos_runs < 1000)
+        skip();
+    struct cluster *c = gathered(base_seed, 100);
+    c->sim->link.loss = 0.05;
+    sim_run(c->sim, 24 * KAP_HOUR);
+    print_message("100 members, 5 %% loss, one day: %llu accusations, %llu failures\n",
+                  (unsigned long long)cluster_events(c, KAP_SWIM_EV_SUSPECT),
+                  (unsigned long long)cluster_events(c, KAP_SWIM_EV_FAILED));
+    EXPECT(c, cluster_events(c, KAP_SWIM_EV_FAILED) == 0);
     EXPECT(c, cluster_converged(c));
     cluster_free(c);
 }
@@ -336,7 +354,7 @@ static void after_any_faults_all_agree_again(void **state)
 {
     (void)state;
     struct sim_counters sum = { 0 };
-    for (uint64_t run = 0; run < 20; run++) {
+    for (uint64_t run = 0; run < chaos_runs; run++) {
         struct cluster *c = gathered(base_seed + run, run % 2 ? 24 : 5);
         for (int i = 0; i < 60; i++) {
             disturb(c);
@@ -432,13 +450,17 @@ static void a_missing_rule_is_noticed(void **state)
 
 int main(void)
 {
+    int64_t runs;
     base_seed = sim_seed();
+    if (getenv("KAP_SEEDS") && kap_str_to_i64(kap_str(getenv("KAP_SEEDS")), &runs) && runs > 0)
+        chaos_runs = (uint64_t)runs;
     printf("KAP_SEED=%llu\n", (unsigned long long)base_seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_find_each_other),
         cmocka_unit_test(news_of_tags_reach_all_in_time),
         cmocka_unit_test(crashes_are_detected_in_time),
         cmocka_unit_test(nobody_is_declared_dead_falsely_at_five_percent_loss),
+        cmocka_unit_test(a_day_at_five_percent_loss_kills_nobody),
         cmocka_unit_test(twenty_percent_loss_does_not_break_the_cluster),
         cmocka_unit_test(a_short_pause_is_no_failure),
         cmocka_unit_test(a_long_pause_is_one_failure_and_accuses_nobody),
