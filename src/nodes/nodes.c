@@ -50,6 +50,9 @@ const struct kap_node_type *const kap_node_types[] = {
     &kap_node_deadman,
     &kap_node_kapacitor_loopback,
     &kap_node_influxdb_out,
+    &kap_node_query,
+    &kap_node_http_post,
+    &kap_node_sideload,
     &kap_node_noop,
     NULL,
 };

@@ -8,7 +8,8 @@
 extern const struct kap_node_type *const kap_node_types[];
 
 extern const struct kap_node_type kap_node_alert;
-extern const struct kap_node_type kap_node_stream, kap_node_batch, kap_node_from, kap_node_query;
+extern const struct kap_node_type kap_node_stream, kap_node_batch, kap_node_from, kap_node_query, kap_node_http_post,
+    kap_node_sideload;
 extern const struct kap_node_type kap_node_where, kap_node_eval, kap_node_window, kap_node_log, kap_node_http_out,
     kap_node_group_by;
 extern const struct kap_node_type kap_node_count_field, kap_node_sum, kap_node_mean, kap_node_median,
