@@ -107,13 +107,13 @@ static void end(struct kap_node *n, void *state, void *gs, const struct kap_batc
 static enum kap_status set_field(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                  struct kap_error *err)
 {
-    return kap_pairs_set_any(&((struct config *)config)->fields, arena, args, nargs, "field", err);
+    return kap_keyed_set_any(&((struct config *)config)->fields, arena, args, nargs, "field", err);
 }
 
 static enum kap_status set_tag(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                struct kap_error *err)
 {
-    return kap_pairs_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
+    return kap_keyed_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
 }
 
 static void needs(const struct kap_graph_node *node, struct kap_columns *c)

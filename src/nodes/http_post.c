@@ -8,7 +8,7 @@
 
 struct config {
     struct kap_strings urls, endpoints;
-    struct kap_pairs headers;
+    struct kap_keyed_values headers;
     struct kap_str code_field;
     int64_t timeout_ns;
     bool capture_response;
@@ -52,7 +52,7 @@ static void make_headers(struct state *s, const struct kap_httppost_endpoint *e)
     if (!s->row)
         s->headers[n++] = kap_strdup("Content-Type: application/json");
     for (size_t i = 0; i < s->cfg->headers.n; i++) {
-        const struct kap_pair *h = &s->cfg->headers.v[i];
+        const struct kap_keyed_value *h = &s->cfg->headers.v[i];
         char *line = kap_asprintf("%s: %.*s", h->key->s, KAP_STR_ARG(h->v.s));
         size_t at = 0;
         while (at < n && !(strncasecmp(s->headers[at], h->key->s, h->key->n) == 0 && s->headers[at][h->key->n] == ':'))
@@ -215,7 +215,7 @@ static enum kap_status args(void *config, struct kap_graph_node *node, struct ka
 static enum kap_status set_header(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                   struct kap_error *err)
 {
-    return kap_pairs_set_string(&((struct config *)config)->headers, arena, args, nargs, "header", err);
+    return kap_keyed_set_string(&((struct config *)config)->headers, arena, args, nargs, "header", err);
 }
 
 static enum kap_status check(const struct kap_graph_node *node, struct kap_error *err)

@@ -184,7 +184,7 @@ static void init(void *config)
 static enum kap_status set_tag(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                struct kap_error *err)
 {
-    return kap_pairs_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
+    return kap_keyed_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
 }
 
 static const struct kap_prop props[] = {

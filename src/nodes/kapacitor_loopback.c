@@ -72,7 +72,7 @@ static void batch_point(struct kap_node *n, void *state, void *gs, const struct 
 static enum kap_status set_tag(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                struct kap_error *err)
 {
-    return kap_pairs_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
+    return kap_keyed_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
 }
 
 static enum kap_status check(const struct kap_graph_node *node, struct kap_error *err)

@@ -13,7 +13,7 @@
 struct config {
     struct kap_str source;
     struct kap_strings order;
-    struct kap_pairs fields, tags;
+    struct kap_keyed_values fields, tags;
 };
 
 struct state {
@@ -140,7 +140,7 @@ static bool convert(struct kap_node *n, const struct kap_value *v, enum kap_type
     return ret->type == type;
 }
 
-static struct kap_value look_up(struct kap_node *n, struct state *s, const struct kap_pair *d, const struct kap_group *g)
+static struct kap_value look_up(struct kap_node *n, struct state *s, const struct kap_keyed_value *d, const struct kap_group *g)
 {
     const struct kap_value *v = NULL;
     for (size_t i = 0; i < s->cfg->order.n && !v; i++)
@@ -201,13 +201,13 @@ static void batch_point(struct kap_node *n, void *state, void *gs, const struct 
 static enum kap_status set_field(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                  struct kap_error *err)
 {
-    return kap_pairs_set_any(&((struct config *)config)->fields, arena, args, nargs, "field", err);
+    return kap_keyed_set_any(&((struct config *)config)->fields, arena, args, nargs, "field", err);
 }
 
 static enum kap_status set_tag(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                                struct kap_error *err)
 {
-    return kap_pairs_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
+    return kap_keyed_set_string(&((struct config *)config)->tags, arena, args, nargs, "tag", err);
 }
 
 static const struct kap_prop props[] = {

@@ -150,7 +150,7 @@ void kap_keyed_set(struct kap_keyed_values *p, struct kap_arena *arena, struct k
     p->n++;
 }
 
-enum kap_status kap_pairs_set_string(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_keyed_set_string(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                      size_t nargs, const char *method, struct kap_error *err)
 {
     KAP_TRY(kap_arg_check(args, nargs, 0, KAP_STRING, method, err));
@@ -161,7 +161,7 @@ enum kap_status kap_pairs_set_string(struct kap_keyed_values *p, struct kap_aren
     return KAP_OK;
 }
 
-enum kap_status kap_pairs_set_any(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_keyed_set_any(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                   size_t nargs, const char *method, struct kap_error *err)
 {
     KAP_TRY(kap_arg_check(args, nargs, 0, KAP_STRING, method, err));

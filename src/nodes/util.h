@@ -60,10 +60,10 @@ struct kap_keyed_values {
 /* Sets `name` to `v`, text copied into the arena; an earlier value of the name is replaced. */
 void kap_keyed_set(struct kap_keyed_values *p, struct kap_arena *arena, struct kap_str name, struct kap_value v);
 /* (name string, value string) of a property. */
-enum kap_status kap_pairs_set_string(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_keyed_set_string(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                      size_t nargs, const char *method, struct kap_error *err);
 /* (name string, value int, float, bool or string) of a property. */
-enum kap_status kap_pairs_set_any(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
+enum kap_status kap_keyed_set_any(struct kap_keyed_values *p, struct kap_arena *arena, const struct kap_arg *args,
                                   size_t nargs, const char *method, struct kap_error *err);
 
 /* What a groupBy asks for: tag names or all tags. Config part, as written in the script. */
