@@ -116,6 +116,8 @@ static enum kap_status open_join(struct kap_node *n, void *state, struct kap_err
 
 static void queue_pop(struct kap_node *n, struct queue *q, size_t count)
 {
+    if (count == 0)
+        return;
     for (size_t i = 0; i < count; i++)
         kap_message_done(n, &q->v[i].m);
     memmove(q->v, q->v + count, (q->n - count) * sizeof *q->v);

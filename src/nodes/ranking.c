@@ -92,7 +92,8 @@ static int by_time(const void *a, const void *b)
 void kap_ranking_emit(void *acc, const struct kap_reduce_config *c, struct kap_results *out)
 {
     struct kap_ranking *r = acc;
-    qsort(r->v, r->n, sizeof *r->v, by_time);
+    if (r->n > 1)
+        qsort(r->v, r->n, sizeof *r->v, by_time);
     for (size_t i = 0; i < r->n; i++)
         kap_results_add(out, (struct kap_reduced){
                                  .v = r->v[i].v, .timed = true, .time_ns = r->v[i].time_ns, .tags = r->v[i].tags });
