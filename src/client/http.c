@@ -88,6 +88,52 @@ static void whole_url(const struct kap_client *c, const char *path, struct kap_b
         kap_buf_addf(url, "%c%s", strchr(path, '?') ? '&' : '?', c->query + 1);
 }
 
+struct following {
+    struct kap_client *client;
+    bool (*fn)(void *ctx, struct kap_str piece);
+    void *ctx;
+    struct kap_buf problem; /* the answer, when it is an error */
+    bool ended;
+};
+
+static size_t receive_piece(char *p, size_t size, size_t n, void *ctx)
+{
+    struct following *f = ctx;
+    long status = 0;
+    curl_easy_getinfo(f->client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200 || status > 299)
+        kap_buf_addn(&f->problem, p, size * n);
+    else
+        f->ended = !f->fn(f->ctx, kap_strn(p, size * n));
+    return f->ended ? 0 : size * n;
+}
+
+enum kap_status kap_client_follow(struct kap_client *c, const char *path, bool (*fn)(void *ctx, struct kap_str piece), void *ctx,
+                                  struct kap_error *err)
+{
+    KAP_AUTO_BUF struct kap_buf url = { 0 };
+    struct following f = { .client = c, .fn = fn, .ctx = ctx, .problem = { .max = 65536 } };
+    char problem[CURL_ERROR_SIZE] = "";
+    whole_url(c, path, &url);
+    curl_easy_setopt(c->curl, CURLOPT_URL, url.p);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "KapacitorClient");
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, receive_piece);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &f);
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, problem);
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    const CURLcode code = curl_easy_perform(c->curl);
+    long status = 0;
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    enum kap_status st = KAP_OK;
+    if (code != CURLE_OK && !f.ended)
+        st = kap_fail(err, KAP_EIO, "cannot reach the server at %s: %s", c->base, problem[0] ? problem : curl_easy_strerror(code));
+    else if (!f.ended && (status < 200 || status > 299))
+        st = server_says(status, &f.problem, err);
+    kap_buf_done(&f.problem);
+    return st;
+}
+
 enum kap_status kap_client_call(struct kap_client *c, const char *method, const char *path, const struct kap_str *body,
                                 struct kap_buf *out, struct kap_error *err)
 {

@@ -21,6 +21,9 @@ enum kap_status kap_client_call(struct kap_client *c, const char *method, const 
 /* The same with JSON both ways; `ret` (owned) may be NULL, and is NULL for an empty answer. */
 enum kap_status kap_client_json(struct kap_client *c, const char *method, const char *path, const json_t *body,
                                 json_t **ret, struct kap_error *err);
+/* GETs an answer that goes on: each piece is given to fn as it comes, until fn returns false or the server ends it. */
+enum kap_status kap_client_follow(struct kap_client *c, const char *path, bool (*fn)(void *ctx, struct kap_str piece), void *ctx,
+                                  struct kap_error *err);
 /* Escapes a segment of a path, or a value of a query. */
 void kap_client_escape(struct kap_buf *out, const char *s);
 

@@ -567,6 +567,15 @@ static enum kap_status apply_environment(struct kap_config *c, struct kap_error 
 
 /* --- all of it --- */
 
+/* What is asked for and would be missed. */
+static void note_missing(struct kap_config *c)
+{
+    const struct kap_config_http *http = kap_config_section(c, "http");
+    if (http->auth_enabled)
+        note(c, KAP_LOG_WARN, "%s: [http] auth-enabled is not supported yet: whoever reaches the API may use it",
+             c->path ? c->path : "configuration");
+}
+
 static enum kap_status check(struct kap_config *c, bool strict, struct kap_error *err)
 {
     if (strict && c->nnotes > 0) {
@@ -606,6 +615,7 @@ static enum kap_status load(struct kap_config *c, const struct kap_config_args *
     if (c->path == NULL)
         demo_defaults(c);
     KAP_TRY(apply_environment(c, err));
+    note_missing(c);
     if (args->hostname && *args->hostname) {
         struct kap_config_root *top = kap_config_element_at(find_state(c, KAP_STR("")), 0);
         top->hostname = kap_str(kap_arena_strdup(c->arena, args->hostname));

@@ -277,6 +277,44 @@ TEST(topics_and_handlers)
     CALLS(port, "GET", BASE "/alerts/topics/t", NULL, NULL, 404, ERROR("unknown topic: \\\"t\\\""));
 }
 
+/* Reads until the text has come, or fails after ten seconds. */
+static void wait_for_text(int fd, const char *text)
+{
+    char got[65536] = { 0 };
+    size_t n = 0;
+    while (strstr(got, text) == NULL) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        const ssize_t r = recv(fd, got + n, sizeof got - 1 - n, 0);
+        assert_true(r > 0);
+        n += (size_t)r;
+    }
+    if (strstr(got, "not wanted"))
+        fail_msg("%s", got);
+}
+
+TEST(the_log_is_followed)
+{
+    CALLS(port, "GET", BASE "/logs?task=a&task=b", NULL, NULL, 400, ERROR("query cannot contain duplicate key task"));
+    CALLS(port, "GET", BASE "/logs?lvl=loud", NULL, NULL, 400, ERROR("invalid log level"));
+    const int fd = client_connect(port);
+    client_send(fd, KAP_STR("GET /kapacitor/v1preview/logs?task=t1&lvl=info+ HTTP/1.1\r\nHost: x\r\n\r\n"));
+    wait_for_text(fd, "application/logfmt");
+    kap_log(KAP_LOG_DEBUG, "test", "not wanted", kap_kv_s("task", "t1"));
+    kap_log(KAP_LOG_ERROR, "test", "not wanted", kap_kv_s("task", "t2"));
+    kap_log(KAP_LOG_WARN, "test", "one", kap_kv_s("task", "t1"), kap_kv_i("n", 5));
+    wait_for_text(fd, "lvl=warn msg=one service=test task=t1 n=5\n");
+    kap_log(KAP_LOG_INFO, "test", "two", kap_kv_s("task", "t1"));
+    wait_for_text(fd, "msg=two");
+    close(fd);
+    const int json = client_connect(port);
+    client_send(json, KAP_STR("GET /kapacitor/v1preview/logs?service=test HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n"));
+    wait_for_text(json, "application/json");
+    kap_log(KAP_LOG_INFO, "test", "three", kap_kv_i("n", 7));
+    wait_for_text(json, "\"lvl\":\"info\",\"service\":\"test\",\"msg\":\"three\",\"n\":7}");
+    close(json);
+}
+
 TEST(the_cluster_is_shown_and_changed)
 {
     check_json("GET", BASE "/cluster", NULL, 200, NULL,
@@ -317,6 +355,7 @@ int main(void)
         cmocka_unit_test(writers_wait_for_room_and_lose_nothing),
         cmocka_unit_test(tasks_and_their_parameters),
         cmocka_unit_test(topics_and_handlers),
+        cmocka_unit_test(the_log_is_followed),
         cmocka_unit_test(the_cluster_is_shown_and_changed),
         cmocka_unit_test(the_figures_have_the_members_that_telegraf_reads),
     };
