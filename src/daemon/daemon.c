@@ -27,6 +27,7 @@ struct daemon {
     struct kap_catalog_definitions *definitions;
     struct kap_cluster *cluster;
     struct kap_outputs *outputs;
+    struct kap_influxdb *influxdb;
     struct kap_daemon_services services;
     struct kap_engine *engine;
     struct kap_tasks *tasks;
@@ -175,6 +176,7 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
     d->outputs = kap_outputs_new();
     d->services.alerts = d->alerts;
     d->services.outputs = d->outputs;
+    d->services.influxdb = d->influxdb = kap_daemon_influxdb(d->config);
     d->services.config = d->config;
     kap_daemon_services_init(&d->services, &kap_clock_system, d->root->hostname, &d->identity);
     const struct kap_engine_options engine = { .clock = &kap_clock_system, .services = &d->services.api };
@@ -247,6 +249,7 @@ static void close_all(struct daemon *d)
     kap_topic_handlers_free(d->handlers);
     kap_tasks_free(d->tasks);
     kap_engine_free(d->engine);
+    kap_influxdb_free(d->influxdb);
     for (size_t i = 0; i < d->nsignals; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
     kap_alerts_close(d->alerts);

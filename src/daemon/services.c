@@ -3,6 +3,7 @@
 #include "alert/inhibit.h"
 #include "daemon/http_client.h"
 #include "alert/httppost.h"
+#include "base/mem.h"
 
 static bool alert_restore(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret)
 {
@@ -62,6 +63,23 @@ static const struct kap_httppost_endpoint *httppost_endpoint(void *ctx, struct k
     return NULL;
 }
 
+static enum kap_status influxdb_write(void *ctx, struct kap_str cluster, struct kap_str db, struct kap_str rp,
+                                      struct kap_str consistency, struct kap_str precision, struct kap_str lines,
+                                      struct kap_error *err)
+{
+    const struct kap_daemon_services *s = ctx;
+    const struct kap_influxdb_write w = { .cluster = cluster, .db = db, .rp = rp, .consistency = consistency,
+                                          .precision = precision, .lines = lines };
+    return kap_influxdb_write(s->influxdb, &w, err);
+}
+
+static enum kap_status influxdb_create(void *ctx, struct kap_str cluster, struct kap_str db, struct kap_str rp,
+                                       struct kap_error *err)
+{
+    const struct kap_daemon_services *s = ctx;
+    return kap_influxdb_create(s->influxdb, cluster, db, rp, err);
+}
+
 void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_clock *clock, struct kap_str hostname,
                               const struct kap_identity *identity)
 {
@@ -81,6 +99,8 @@ void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_cl
         .loopback = loopback,
         .http = http,
         .httppost_endpoint = httppost_endpoint,
+        .influxdb_write = influxdb_write,
+        .influxdb_create = influxdb_create,
     };
 }
 
@@ -88,4 +108,25 @@ void kap_daemon_services_done(struct kap_daemon_services *s)
 {
     kap_inhibitors_free(s->api.inhibitors);
     s->api.inhibitors = NULL;
+}
+
+struct kap_influxdb *kap_daemon_influxdb(const struct kap_config *config)
+{
+    size_t n, used = 0;
+    const struct kap_config_influxdb *sections = kap_config_elements(config, "influxdb", &n);
+    struct kap_influxdb_cluster *clusters = KAP_ARRAY(struct kap_influxdb_cluster, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct kap_config_influxdb *s = &sections[i];
+        if (!s->enabled)
+            continue;
+        clusters[used++] = (struct kap_influxdb_cluster){
+            .name = s->name, .is_default = s->is_default || n == 1, .urls = s->urls.v, .nurls = s->urls.n,
+            .username = s->username, .password = s->password, .token = s->token, .ssl_ca = s->ssl_ca,
+            .ssl_cert = s->ssl_cert, .ssl_key = s->ssl_key, .insecure_skip_verify = s->insecure_skip_verify,
+            .timeout_ns = s->timeout_ns,
+        };
+    }
+    struct kap_influxdb *db = kap_influxdb_new(clusters, used);
+    kap_free(clusters);
+    return db;
 }
