@@ -114,7 +114,7 @@ static void find_branches(struct kap_task *t)
     size_t cap = 0;
     for (size_t i = 0; i < t->shard->n; i++) {
         struct kap_node *root = &t->shard->nodes[i];
-        if (root->gn->nparents || root->gn->edge != KAP_EDGE_STREAM)
+        if (root->gn->nparents || strcmp(root->gn->type->kind, "stream") != 0) /* stats are roots too, but no input */
             continue;
         for (size_t k = 0; k < root->nout; k++)
             add_branch(t, &cap, root->out[k].to);
