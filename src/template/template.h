@@ -26,6 +26,8 @@ enum kap_tkind {
     KAP_T_STRING,
     KAP_T_TIME,     /* i: ns since the epoch, UTC */
     KAP_T_DURATION, /* i: ns */
+    KAP_T_MONTH,    /* i: 1.. ; prints as January */
+    KAP_T_WEEKDAY,  /* i: 0.. ; prints as Sunday */
     KAP_T_MAP,
     KAP_T_LIST,
     KAP_T_STRUCT,
