@@ -56,12 +56,12 @@ enum kap_prop_kind {
 
 struct kap_prop {
     enum kap_prop_kind kind;
+    bool secret;           /* redacted when shown */
     const char *name;      /* TICKscript spelling: "stateChangesOnly" */
     const char *option;    /* config / handler-file spelling: "state-changes-only"; NULL: not an option */
     size_t offset;         /* of the member in the config struct */
     const char *doc;       /* one sentence */
     const char *signature; /* KAP_PROP_CALL: e.g. "(key string, value string)" for messages and docs */
-    bool secret;           /* redacted when shown */
     /* KAP_PROP_CALL: `config` is the object's config struct, memory comes from `arena`. */
     enum kap_status (*set)(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
                            struct kap_error *err);
