@@ -53,7 +53,7 @@ static void answer(struct kap_request *rq, enum kap_status st, const struct kap_
     if (st == KAP_OK)
         kap_reply(rq, 204);
     else
-        kap_reply_failure(rq, err);
+        kap_reply_failure(rq, st, err);
 }
 
 static void add_member(void *ctx, struct kap_request *rq)

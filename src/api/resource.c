@@ -15,9 +15,9 @@ int kap_api_http_status(enum kap_status st)
     }
 }
 
-void kap_reply_failure(struct kap_request *rq, const struct kap_error *err)
+void kap_reply_failure(struct kap_request *rq, enum kap_status st, const struct kap_error *err)
 {
-    kap_reply_error(rq, kap_api_http_status(err->status), "%s", err->msg);
+    kap_reply_error(rq, kap_api_http_status(st), "%s", err->msg);
 }
 
 /* A word that starts like null, true or false and goes on otherwise. */

@@ -10,7 +10,7 @@ extern const struct kap_route kap_routes_basic[], kap_routes_write[], kap_routes
 
 /* 400, 404, 409 or 500. */
 int kap_api_http_status(enum kap_status st);
-void kap_reply_failure(struct kap_request *rq, const struct kap_error *err);
+void kap_reply_failure(struct kap_request *rq, enum kap_status st, const struct kap_error *err);
 /* What Go's decoder says about a text that is no JSON: "invalid character 'b' looking for beginning of value". */
 void kap_json_problem(struct kap_str text, struct kap_buf *out);
 /* Starts an indented JSON answer; finish with kap_reply_body(). */

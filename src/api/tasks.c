@@ -26,7 +26,7 @@ static void answer(struct kap_request *rq, enum kap_status st, const struct kap_
     if (st == KAP_OK)
         kap_reply_body(rq, 200, NULL);
     else
-        kap_reply_failure(rq, err);
+        kap_reply_failure(rq, st, err);
 }
 
 static bool has_id(struct kap_request *rq, const char *what)
