@@ -179,6 +179,24 @@ static enum kap_status resolve(struct eval *x, const struct kap_expr *e, size_t 
     return KAP_OK;
 }
 
+static enum kap_status check_lambda(struct eval *x, const struct kap_expr *e, const struct kap_expr *at)
+{
+    struct kap_lambda *l = NULL;
+    struct kap_error err;
+    if (!x->opt->warn && !x->opt->strict)
+        return KAP_OK;
+    const enum kap_status st = kap_lambda_new(e, NULL, &l, &err);
+    kap_lambda_free(l);
+    if (st == KAP_OK)
+        return KAP_OK;
+    if (x->opt->warn)
+        x->opt->warn(x->opt->warn_ctx, at->line, at->character, err.msg);
+    if (!x->opt->strict)
+        return KAP_OK;
+    hint_at(x, at);
+    return kap_fail(x->err, st, "line %d char %d: %s", at->line, at->character, err.msg);
+}
+
 static enum kap_status eval_lambda(struct eval *x, const struct kap_expr *body, const struct kap_expr *at,
                                    struct value *ret)
 {
@@ -186,6 +204,7 @@ static enum kap_status eval_lambda(struct eval *x, const struct kap_expr *body, 
     struct kap_expr *resolved = NULL;
     KAP_TRY(resolve(x, body, &v.nodes, &resolved));
     v.arg.lambda = resolved;
+    KAP_TRY(check_lambda(x, resolved, at ? at : resolved));
     *ret = v;
     return KAP_OK;
 }

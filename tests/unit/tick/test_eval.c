@@ -266,6 +266,43 @@ static void templates_list_their_vars(void **state)
     kap_graph_unref(g);
 }
 
+static void note_warning(void *ctx, int line, int character, const char *message)
+{
+    kap_buf_addf(ctx, "%d:%d %s\n", line, character, message);
+}
+
+static void lambdas_that_cannot_work_are_told(void **state)
+{
+    static const char script[] = "var a = lambda: \"v\" + 1\nstream|from()\n    .crit(lambda: 1 + 'a')|eval(a)";
+    struct kap_error err;
+    KAP_AUTO_BUF struct kap_buf told = { 0 };
+    struct kap_tick_options opt = { .type = KAP_TASK_STREAM, .warn = note_warning, .warn_ctx = &told };
+    struct kap_graph *g = eval(script, opt, NULL, NULL, &err);
+    assert_non_null(g); /* accepted, as the reference does */
+    kap_graph_unref(g);
+    assert_string_equal(told.p, "3:11 mismatched type to binary operator. got int + string. see bool(), int(), float(), "
+                                "string(), duration()\n");
+    opt.warn = NULL;
+    opt.strict = true;
+    assert_null(eval(script, opt, NULL, NULL, &err));
+    assert_string_equal(err.msg, "line 3 char 11: mismatched type to binary operator. got int + string. see bool(), int(), "
+                                 "float(), string(), duration()");
+}
+
+static void functions_work_on_constants(void **state)
+{
+    struct kap_graph *g = must_eval("var n = int('41') + 1\nvar s = string(n)\n"
+                                    "stream|from().count(n).measurement(s).period(duration(10, 1s))");
+    assert_int_equal(config(g, 1)->count, 42);
+    assert_true(kap_str_is(config(g, 1)->text, "42"));
+    assert_int_equal(config(g, 1)->period_ns, 10 * KAP_S);
+    kap_graph_unref(g);
+    struct kap_error err;
+    assert_null(eval("var n = int('x')\nstream|from()", detect, NULL, NULL, &err));
+    assert_null(eval("var n = 1 / 0\nstream|from()", detect, NULL, NULL, &err));
+    assert_null(eval("var n = hour(now()) + 1\nstream|from()", detect, NULL, NULL, &err)); /* not the same everywhere */
+}
+
 static void scripts_are_evaluated_as_often_as_wanted(void **state)
 {
     struct kap_tick_script *s = parse("var l = lambda: \"a\" > 1\nvar m = lambda: l OR l\nstream|from().crit(m)");
@@ -289,6 +326,7 @@ int main(void)
         cmocka_unit_test(time_is_a_function_of_group_by),
         cmocka_unit_test(mistakes_are_told_in_the_reference_s_words), cmocka_unit_test(hints_name_what_was_meant),
         cmocka_unit_test(given_vars_take_the_place_of_defaults),      cmocka_unit_test(given_vars_must_fit),
+        cmocka_unit_test(lambdas_that_cannot_work_are_told), cmocka_unit_test(functions_work_on_constants),
         cmocka_unit_test(templates_list_their_vars),    cmocka_unit_test(scripts_are_evaluated_as_often_as_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
