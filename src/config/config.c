@@ -1,6 +1,6 @@
 #include "config/config.h"
 
-#include "alert/handler.h"
+#include "pipeline/handler.h"
 #include "base/duration.h"
 #include "base/map.h"
 #include "base/mem.h"

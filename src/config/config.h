@@ -3,7 +3,7 @@
  *
  * A section is a plain struct and a table of properties (`option` names a key). The same tables drive reading, checking,
  * environment overrides (KAPACITOR_HTTP_BIND_ADDRESS, KAPACITOR_INFLUXDB_0_URLS_0), printing and redaction; a handler
- * brings its own (alert/handler.h).
+ * brings its own (pipeline/handler.h).
  *
  * What is wrong: a value of a wrong type is an error with file, line and key. An unknown key is a warning with its place
  * and a hint; a section of stock files that is not built yet is a notice; both are notes, and errors in strict mode.
@@ -16,7 +16,7 @@
 #include "config/toml.h"
 #include "pipeline/descriptor.h"
 
-struct kap_handler_type; /* alert/handler.h */
+struct kap_handler_type; /* pipeline/handler.h */
 struct kap_config;
 
 struct kap_section {

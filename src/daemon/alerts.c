@@ -23,6 +23,7 @@ struct kap_alerts {
     uv_timer_t timer, drain_timer;
     bool touched, started, closed;
     struct recent recent[RECENT];
+    struct kap_buf api_url;
     struct kap_event *submitting; /* the local event that the dedup core is being given */
     void (*drained)(void *ctx);
     void *drained_ctx;
@@ -399,6 +400,7 @@ static void handler_env(void *ctx, const struct kap_handler_type *type, struct k
     struct kap_alerts *a = ctx;
     *ret = (struct kap_handler_env){ .hostname = a->opts.hostname, .server_id = kap_str(a->opts.identity->server_id),
                                      .cluster_id = kap_str(a->opts.identity->cluster_id), .ctx = a, .publish = publish };
+    ret->api_url = kap_buf_str(&a->api_url);
     if (type->section)
         ret->config = kap_config_elements(a->opts.config, type->section, &ret->nconfigs);
 }
@@ -484,6 +486,15 @@ static void make_topics(struct kap_alerts *a, bool persist)
     a->dispatch = kap_dispatch_new(&dispatch);
 }
 
+/* "http://serverA:9092/kapacitor/v1": where links in notifications lead to. */
+static void add_api_url(struct kap_alerts *a)
+{
+    const struct kap_config_http *http = kap_config_section(a->opts.config, "http");
+    kap_buf_adds(&a->api_url, http->https_enabled ? "https://" : "http://");
+    kap_config_advertise(http->advertise_address, http->bind_address, a->opts.hostname, &a->api_url);
+    kap_buf_adds(&a->api_url, KAP_HTTP_BASE);
+}
+
 enum kap_status kap_alerts_new(const struct kap_alerts_options *opts, struct kap_alerts **ret, struct kap_error *err)
 {
     struct kap_alerts *a = KAP_NEW(struct kap_alerts);
@@ -494,6 +505,7 @@ enum kap_status kap_alerts_new(const struct kap_alerts_options *opts, struct kap
     uv_timer_init(kap_loop_uv(opts->loop), &a->timer);
     uv_timer_init(kap_loop_uv(opts->loop), &a->drain_timer);
     a->timer.data = a->drain_timer.data = a;
+    add_api_url(a);
     KAP_TRY(kap_alert_db_open(opts->data_dir, NULL, &a->db, err));
 
     const struct kap_config_alert *alert = kap_config_section(opts->config, "alert");
@@ -559,6 +571,7 @@ void kap_alerts_free(struct kap_alerts *a)
         kap_event_unref(a->recent[i].ev);
     kap_dedup_free(a->dedup);
     kap_topics_free(a->topics);
+    kap_buf_done(&a->api_url);
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->room);
     kap_free(a);

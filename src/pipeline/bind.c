@@ -1,6 +1,6 @@
 #include "pipeline/bind.h"
 
-#include "alert/handler.h"
+#include "pipeline/handler.h"
 #include "base/buf.h"
 #include "base/duration.h"
 #include "base/mem.h"

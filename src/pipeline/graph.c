@@ -1,6 +1,6 @@
 #include "pipeline/graph.h"
 
-#include "alert/handler.h"
+#include "pipeline/handler.h"
 #include "base/buf.h"
 #include "base/mem.h"
 

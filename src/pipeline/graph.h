@@ -7,7 +7,7 @@
 #include "pipeline/descriptor.h"
 
 struct kap_buf;
-struct kap_handler_type; /* alert/handler.h */
+struct kap_handler_type; /* pipeline/handler.h */
 struct kap_graph_owned;
 
 enum kap_task_type { KAP_TASK_STREAM, KAP_TASK_BATCH, KAP_TASK_INVALID };
