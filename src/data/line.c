@@ -89,6 +89,7 @@ static void remember(struct kap_line_parser *lp, struct kap_series *s)
     if (lp->last && atomic_load_explicit(&lp->last->next_id, memory_order_relaxed) != s->id)
         atomic_store_explicit(&lp->last->next_id, s->id, memory_order_relaxed);
     lp->last = s;
+    kap_series_prefetch(lp->cache, atomic_load_explicit(&s->next_id, memory_order_relaxed));
 }
 
 enum kap_status kap_line_series(struct kap_line_parser *lp, struct kap_str key, struct kap_series **ret,

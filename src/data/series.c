@@ -204,6 +204,15 @@ struct kap_series *kap_series_guess(struct kap_series_cache *c, const struct kap
     return s;
 }
 
+void kap_series_prefetch(const struct kap_series_cache *c, uint32_t id)
+{
+    if (id >= c->nids)
+        return;
+    const char *s = (const char *)c->by_id[id];
+    __builtin_prefetch(s);
+    __builtin_prefetch(s + 64);
+}
+
 static void insert_slot(struct slot *slots, size_t nslots, struct slot new)
 {
     size_t i = new.hash & (nslots - 1);

@@ -65,6 +65,8 @@ struct kap_series *kap_series_find(struct kap_series_cache *c, const struct kap_
 /* A guess that costs no hashing: the series of this id if its key is the beginning of `text`, ended by a space. */
 struct kap_series *kap_series_guess(struct kap_series_cache *c, const struct kap_source *source, uint32_t id,
                                     struct kap_str text);
+/* Begins to fetch the series of this id into the processor's cache: it will be asked for soon. */
+void kap_series_prefetch(const struct kap_series_cache *c, uint32_t id);
 /* With the lock held, which it gives up for a moment. Fails
  * on duplicate tags and on too many names; the key is otherwise taken to be well-formed. */
 enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source, struct kap_str key,

@@ -253,11 +253,33 @@ static void deliver(struct kap_worker *w, const struct kap_target *to, struct ka
         kap_worker_task_failed(w, b->task);
 }
 
+/* With many series nearly every look-up below misses the processor's caches; what the points after this one need is
+ * fetched in steps, each following the pointer that the step before has fetched. */
+enum { FETCH_ROUTE = 12, FETCH_TARGETS = 8, FETCH_GROUP = 4 };
+
+static void fetch_ahead(const struct kap_worker *w, const struct kap_line_batch *b, size_t i)
+{
+    if (i + FETCH_ROUTE >= b->n)
+        return;
+    const struct kap_line_point *p = &b->points[i];
+    if (p[FETCH_ROUTE].series_id < w->nroutes)
+        __builtin_prefetch(&w->routes[p[FETCH_ROUTE].series_id]);
+    __builtin_prefetch(p[FETCH_TARGETS].series);
+    if (p[FETCH_TARGETS].series_id < w->nroutes)
+        __builtin_prefetch(w->routes[p[FETCH_TARGETS].series_id].targets);
+    if (p[FETCH_GROUP].series_id >= w->nroutes)
+        return;
+    const struct kap_route *r = &w->routes[p[FETCH_GROUP].series_id];
+    if (r->version == w->version && r->n)
+        __builtin_prefetch(r->targets[0].group);
+}
+
 void kap_worker_input(struct kap_worker *w, struct kap_msg *m)
 {
     struct kap_input *in = ((struct kap_input_msg *)(void *)m)->in;
     const struct kap_line_batch *b = &in->batch;
     for (size_t i = 0; i < b->n; i++) {
+        fetch_ahead(w, b, i);
         const struct kap_route *r = route_of(w, &b->points[i]);
         if (r->n == 0)
             continue;
