@@ -35,7 +35,12 @@ struct kap_series_cache {
 struct kap_series_cache *kap_series_cache_new(size_t max, const struct kap_series_hooks *hooks)
 {
     struct kap_series_cache *c = KAP_NEW(struct kap_series_cache);
-    pthread_rwlock_init(&c->lock, NULL);
+    /* Parsers overlap all the time: a new series would wait for ever if readers went first. */
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&c->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
     pthread_mutex_init(&c->ids_lock, NULL);
     c->max = KAP_MAX(max, (size_t)16);
     c->nslots = 64;
