@@ -1,5 +1,8 @@
+#include <errno.h>
+#include <stdio.h>
 #include <strings.h>
 
+#include "alert/httppost.h"
 #include "base/mem.h"
 #include "nodes/nodes.h"
 #include "nodes/services.h"
@@ -13,6 +16,8 @@ struct config {
     int64_t timeout_ns;
     bool capture_response;
 };
+
+#define TEMPLATE_FILE_BYTES (1024 * 1024)
 
 struct state {
     const struct config *cfg;
@@ -39,30 +44,56 @@ static void close_post(struct kap_node *n, void *state)
     kap_arena_free(s->arena);
 }
 
-/* The endpoint's headers, Content-Type for JSON, then those of the script, which replace earlier ones of their name. */
+/* Sets a header line; one of the same name is replaced. Takes the line. */
+static void add_header(struct state *s, size_t *n, struct kap_str name, char *line)
+{
+    size_t at = 0;
+    while (at < *n && !(strncasecmp(s->headers[at], name.p, name.n) == 0 && s->headers[at][name.n] == ':'))
+        at++;
+    if (at < *n)
+        kap_free((void *)(uintptr_t)s->headers[at]);
+    else
+        (*n)++;
+    s->headers[at] = line;
+}
+
+/* The endpoint's headers, the content type, then those of the script. */
 static void make_headers(struct state *s, const struct kap_httppost_endpoint *e)
 {
-    size_t n = 0, max = s->cfg->headers.n + 2;
-    while (e && e->headers && e->headers[n])
-        n++;
-    s->headers = KAP_ARRAY(const char *, max + n);
-    n = 0;
-    for (size_t i = 0; e && e->headers && e->headers[i]; i++)
-        s->headers[n++] = kap_strdup(e->headers[i]);
+    size_t n = 0;
+    s->headers = KAP_ARRAY(const char *, s->cfg->headers.n + (e ? e->nheaders : 0) + 3);
+    for (size_t i = 0; e && i < e->nheaders; i++)
+        add_header(s, &n, e->headers[i].name,
+                   kap_asprintf("%.*s: %.*s", KAP_STR_ARG(e->headers[i].name), KAP_STR_ARG(e->headers[i].value)));
+    if (e && e->username.n && e->password.n)
+        add_header(s, &n, KAP_STR("Authorization"), kap_basic_auth(e->username, e->password));
     if (!s->row)
-        s->headers[n++] = kap_strdup("Content-Type: application/json");
+        add_header(s, &n, KAP_STR("Content-Type"), kap_strdup("Content-Type: application/json"));
     for (size_t i = 0; i < s->cfg->headers.n; i++) {
         const struct kap_keyed_value *h = &s->cfg->headers.v[i];
-        char *line = kap_asprintf("%s: %.*s", h->key->s, KAP_STR_ARG(h->v.s));
-        size_t at = 0;
-        while (at < n && !(strncasecmp(s->headers[at], h->key->s, h->key->n) == 0 && s->headers[at][h->key->n] == ':'))
-            at++;
-        if (at < n)
-            kap_free((void *)(uintptr_t)s->headers[at]);
-        else
-            n++;
-        s->headers[at] = line;
+        add_header(s, &n, kap_sym_str(h->key), kap_asprintf("%s: %.*s", h->key->s, KAP_STR_ARG(h->v.s)));
     }
+}
+
+/* The endpoint's template for rows, if it has one. */
+static enum kap_status open_row(struct state *s, const struct kap_httppost_endpoint *e, struct kap_error *err)
+{
+    if (e->row_template.n)
+        return kap_template_new("row", e->row_template, KAP_TEMPLATE_JSON, &s->row, err);
+    if (!e->row_template_file.n)
+        return KAP_OK;
+    KAP_AUTO_FREE char *path = kap_strndup(e->row_template_file.p, e->row_template_file.n);
+    KAP_AUTO_FREE char *text = kap_alloc(TEMPLATE_FILE_BYTES);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return kap_fail(err, KAP_EIO, "failed to read row template file %s: %s", path, strerror(errno));
+    const size_t n = fread(text, 1, TEMPLATE_FILE_BYTES, f);
+    const bool whole = !ferror(f) && n < TEMPLATE_FILE_BYTES;
+    (void)fclose(f);
+    if (!whole)
+        return kap_fail(err, KAP_EIO, "failed to read row template file %s: at most %d bytes are supported", path,
+                        TEMPLATE_FILE_BYTES - 1);
+    return kap_template_new("row", kap_strn(text, n), KAP_TEMPLATE_JSON, &s->row, err);
 }
 
 static enum kap_status prepare(struct kap_node *n, struct state *s, struct kap_error *err)
@@ -74,8 +105,7 @@ static enum kap_status prepare(struct kap_node *n, struct state *s, struct kap_e
         e = services->httppost_endpoint(services->ctx, c->endpoints.v[0]);
         if (!e)
             return kap_fail(err, KAP_EINVAL, "endpoint '%.*s' does not exist", KAP_STR_ARG(c->endpoints.v[0]));
-        if (e->row_template.n)
-            KAP_TRY(kap_template_new("row", e->row_template, KAP_TEMPLATE_JSON, &s->row, err));
+        KAP_TRY(open_row(s, e, err));
     }
     if (kap_template_new("url", e ? e->url : c->urls.v[0], KAP_TEMPLATE_JSON, &s->url, err) != KAP_OK)
         return kap_wrap(err, "error in url templating");

@@ -43,6 +43,8 @@ static enum kap_status open_out(struct kap_node *n, void *state, struct kap_erro
     struct state *s = state;
     const struct kap_services *services = kap_node_services(n);
     const struct config *c = s->cfg = kap_node_config(n);
+    if (!services->influxdb_write || !services->influxdb_create)
+        return kap_fail(err, KAP_EINVAL, "no InfluxDB cluster configured cannot use the InfluxDBOutNode");
     s->db = given(c->database);
     s->rp = given(c->retention_policy);
     s->name = given(c->measurement);

@@ -23,12 +23,7 @@ struct kap_http_reply {
     const char *error;
 };
 
-struct kap_httppost_endpoint {      /* a [[httppost]] section; strings are borrowed until shutdown */
-    struct kap_str url;                  /* a template */
-    const char *const *headers;          /* "Name: value", Authorization included; NULL at the end; may be NULL */
-    struct kap_str row_template;         /* of httpPost bodies; empty: JSON */
-    struct kap_str alert_template;       /* of alert bodies; empty: JSON */
-};
+struct kap_httppost_endpoint; /* alert/httppost.h */
 
 struct kap_services {
     void *ctx;

@@ -8,8 +8,10 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "alert/httppost.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "nodes/util.h"
 
 #define FILE_BYTES_MAX (16 * 1024 * 1024)
 #define FILES_MAX 100000
@@ -24,7 +26,7 @@ struct kap_sideload_source {
     const struct kap_services *services;
     char *dir;                  /* file sources; else NULL */
     char *url;
-    const char *const *headers;
+    char *authorization;        /* a header line; NULL: none */
     struct values values;
 };
 
@@ -231,7 +233,8 @@ static enum kap_status load_files(const struct kap_sideload_source *s, struct va
 
 static enum kap_status load_url(const struct kap_sideload_source *s, struct values *v, struct kap_error *err)
 {
-    const struct kap_http_request req = { .method = "GET", .url = kap_str(s->url), .headers = s->headers };
+    const char *const headers[] = { s->authorization, NULL };
+    const struct kap_http_request req = { .method = "GET", .url = kap_str(s->url), .headers = headers };
     struct kap_http_reply reply = { 0 };
     s->services->http(s->services->ctx, &req, &reply, v->arena);
     if (reply.status == 0)
@@ -288,7 +291,8 @@ static enum kap_status locate(struct kap_sideload_source *s, struct kap_str sour
     if (!e)
         return kap_fail(err, KAP_EINVAL, "Specified endpoint does not exist: %.*s", KAP_STR_ARG(source));
     s->url = kap_strndup(e->url.p, e->url.n);
-    s->headers = e->headers;
+    if (e->username.n && e->password.n)
+        s->authorization = kap_basic_auth(e->username, e->password);
     return KAP_OK;
 }
 
@@ -314,6 +318,7 @@ void kap_sideload_source_free(struct kap_sideload_source *s)
     values_done(&s->values);
     kap_free(s->dir);
     kap_free(s->url);
+    kap_free(s->authorization);
     kap_free(s);
 }
 

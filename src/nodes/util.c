@@ -1,6 +1,8 @@
 #include "nodes/util.h"
 #include "base/mem.h"
 
+#include <openssl/evp.h>
+
 /* Go counts from the year 1; what matters is that instant's remainder. */
 static int64_t since_year_one(int64_t t_ns, int64_t d_ns)
 {
@@ -352,4 +354,13 @@ void kap_sort_stable(void *v, size_t n, size_t size, int (*cmp)(const void *a, c
         for (size_t at = 0; at + width < n; at += 2 * width)
             merge((char *)v + at * size, width, KAP_MIN(2 * width, n - at), size, tmp, cmp);
     kap_free(tmp);
+}
+
+char *kap_basic_auth(struct kap_str user, struct kap_str password)
+{
+    KAP_AUTO_FREE char *plain = kap_asprintf("%.*s:%.*s", KAP_STR_ARG(user), KAP_STR_ARG(password));
+    const size_t n = strlen(plain);
+    KAP_AUTO_FREE unsigned char *coded = kap_alloc(n / 3 * 4 + 5);
+    EVP_EncodeBlock(coded, (const unsigned char *)plain, (int)n);
+    return kap_asprintf("Authorization: Basic %s", (const char *)coded);
 }

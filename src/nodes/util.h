@@ -113,6 +113,9 @@ const char *kap_go_type(enum kap_type t);
 /* qsort that keeps equal items in their order, so that results do not depend on the C library. */
 void kap_sort_stable(void *v, size_t n, size_t size, int (*cmp)(const void *a, const void *b));
 
+/* The header line "Authorization: Basic .."; owned. */
+char *kap_basic_auth(struct kap_str user, struct kap_str password);
+
 /* For nodes that keep nothing per group but are counted by group. */
 #define KAP_GROUPED_WITHOUT_STATE 1
 
