@@ -52,7 +52,9 @@ static void group_close(struct kap_node *n, void *state, void *gs, struct kap_gr
     forget(n, state, gs);
 }
 
-static void remember(struct kap_node *n, const struct state *s, struct group *g, const struct kap_value *(*get)(const void *from, const struct kap_sym *key, size_t i), const void *from)
+typedef const struct kap_value *(*get_fn)(const void *from, const struct kap_sym *key, size_t i);
+
+static void remember(struct kap_node *n, const struct state *s, struct group *g, get_fn get, const void *from)
 {
     if (!g->v) {
         g->v = KAP_ARRAY(struct kap_value, s->n + 1);
@@ -65,7 +67,7 @@ static void remember(struct kap_node *n, const struct state *s, struct group *g,
         if (g->v[i].type != KAP_STRING)
             continue;
         kap_buf_reset(&g->text[i]);
-        kap_buf_add(&g->text[i], v->s);
+        kap_buf_add(&g->text[i], g->v[i].s);
         g->v[i].s = kap_buf_str(&g->text[i]);
     }
 }

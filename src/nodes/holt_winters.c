@@ -138,24 +138,20 @@ static void guess(const struct fit *f, double *params)
 /* The best fit from a grid of starting points. */
 static void search(struct fit *f, double *start, size_t nparams, double *best)
 {
-    const double lower = 0.3, upper = 1.0, width = 0.4, epsilon = 1e-4;
+    static const double grid[] = { 0.3, 0.7 };
+    const double epsilon = 1e-4;
     double min = INFINITY, *found = KAP_ARRAY(double, nparams);
-    bool any = false;
-    for (double a = lower; a < upper; a += width)
-        for (double b = lower; b < upper; b += width)
-            for (double g = lower; g < upper; g += width)
-                for (double p = lower; p < upper; p += width) {
-                    start[ALPHA] = a;
-                    start[BETA] = b;
-                    start[GAMMA] = g;
-                    start[PHI] = p;
-                    const double sse = kap_minimize(squared_error, f, start, nparams, epsilon, 1, found);
-                    if (any && !(sse < min))
-                        continue;
-                    any = true;
-                    min = sse;
-                    memcpy(best, found, nparams * sizeof *best);
-                }
+    for (unsigned i = 0; i < 16; i++) {
+        start[ALPHA] = grid[i >> 3 & 1];
+        start[BETA] = grid[i >> 2 & 1];
+        start[GAMMA] = grid[i >> 1 & 1];
+        start[PHI] = grid[i & 1];
+        const double sse = kap_minimize(squared_error, f, start, nparams, epsilon, 1, found);
+        if (i > 0 && !(sse < min))
+            continue;
+        min = sse;
+        memcpy(best, found, nparams * sizeof *best);
+    }
     kap_free(found);
 }
 
