@@ -520,10 +520,21 @@ static void resolve_self(struct kap_gossip_net *net)
     net->resolving = resolve(net, net->advertise, LOOKUP_SELF, 0, NULL) == KAP_OK;
 }
 
+static bool anybody_here(const struct kap_gossip_net *net)
+{
+    const struct kap_swim_member *m;
+    size_t i = 0;
+    while ((m = kap_swim_next(net->core, &i)))
+        if (m != kap_swim_self(net->core) && (m->status == KAP_SWIM_ALIVE || m->status == KAP_SWIM_SUSPECT))
+            return true;
+    return false;
+}
+
+/* A seed without a name may be anybody's address: it is tried until it answered, and again once we are alone. */
 static bool seed_is_here(const struct kap_gossip_net *net, const struct seed *seed)
 {
     if (!seed->name)
-        return seed->joined;
+        return seed->joined && anybody_here(net);
     const struct kap_swim_member *m = kap_swim_find(net->core, kap_str(seed->name));
     return m && (m->status == KAP_SWIM_ALIVE || m->status == KAP_SWIM_SUSPECT || m == kap_swim_self(net->core));
 }

@@ -72,7 +72,7 @@ enum kap_swim_event_kind {
     KAP_SWIM_EV_LEFT,
     KAP_SWIM_EV_FAILED,      /* text: who said so */
     KAP_SWIM_EV_REAPED,      /* forgotten; the member is gone after this */
-    KAP_SWIM_EV_REFUSED,     /* addr, text: why; no member */
+    KAP_SWIM_EV_REFUSED,     /* addr, text: why; no member. Another cluster, a wrong key, not welcome */
     KAP_SWIM_EV_CONFLICT,    /* member: the known one; addr: who else claims the name */
     KAP_SWIM_EV_JOINED,      /* addr answered our join */
     KAP_SWIM_EV_JOIN_FAILED, /* addr, text: why */
@@ -187,6 +187,7 @@ const struct kap_swim_member *kap_swim_next(const struct kap_swim *s, size_t *i)
 struct kap_swim_stats {
     uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out;
     uint64_t bad_datagrams, bad_streams;   /* could not be opened or read */
+    uint64_t unsealed;                     /* of these: our keys do not open them */
     uint64_t refused;                      /* strangers of another cluster, or whom admit() refused */
     uint64_t probes, probes_failed, indirect_probes, tcp_probes_answered, relays;
     uint64_t suspicions, suspicions_heard, refutations, failures;

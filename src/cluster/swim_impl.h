@@ -133,6 +133,8 @@ struct kap_swim {
     uint64_t last_stream;
 
     int64_t probe_ns, gossip_ns, push_pull_ns, reconnect_ns, heal_ns, reap_ns, suspicion_ns;
+    int64_t unsealed_ns; /* no event about unopened bytes before */
+    int64_t stranger_ns; /* no exchange with a stranger that probed us before */
     enum swim_leave leave;
     int64_t leave_ns, leave_waited_ns;
     uint64_t leave_broadcast;
@@ -186,6 +188,7 @@ void swim_fire_suspicions(struct kap_swim *s);
 const char *swim_refusal(const struct kap_swim *s, struct kap_str name, struct kap_str meta,
                          enum kap_swim_role *ret_role);
 void swim_note_refused(struct kap_swim *s, struct kap_str name, const struct kap_swim_addr *addr, const char *why);
+void swim_note_unsealed(struct kap_swim *s, const struct kap_swim_addr *from, const char *why);
 bool swim_is_refused(const struct kap_swim *s, struct kap_str name);
 void swim_reclaim_name(struct kap_swim *s, uint32_t old_incarnation);
 

@@ -212,8 +212,13 @@ void kap_swim_datagram(struct kap_swim *s, const struct kap_swim_addr *from, str
     s->stats.datagrams_in++;
     s->stats.bytes_in += bytes.n;
     struct kap_str plain;
-    if (kap_open_datagram(&s->cfg.seal, bytes, &s->open_buf, &plain, NULL) != KAP_OK ||
-        !kap_wire_crc_get(plain, &plain)) {
+    struct kap_error err;
+    if (kap_open_datagram(&s->cfg.seal, bytes, &s->open_buf, &plain, &err) != KAP_OK) {
+        s->stats.bad_datagrams++;
+        swim_note_unsealed(s, from, err.msg);
+        return;
+    }
+    if (!kap_wire_crc_get(plain, &plain)) {
         s->stats.bad_datagrams++;
         return;
     }

@@ -193,6 +193,18 @@ static void send_ack(struct kap_swim *s, const struct kap_swim_addr *to, uint32_
     swim_send_piggyback(s, to, kap_buf_str(&b));
 }
 
+/* Ours alone: who probes us takes us for a member. If it is none to us, gossip passed us by (it reaches 98 of 100)
+ * or we gave it up wrongly: an exchange of tables settles it at once instead of at the next regular one. */
+static void meet_stranger(struct kap_swim *s, const struct kap_wire_ping *ping, const struct kap_swim_addr *addr)
+{
+    const struct swim_node *const node = swim_find(s, ping->source_node);
+    if (ping->source_node.n == 0 || (node && !swim_node_failed(node)) || s->now_ns < s->stranger_ns ||
+        s->leave != LEAVE_NO)
+        return;
+    s->stranger_ns = s->now_ns + KAP_S;
+    swim_push_pull(s, addr, false, false);
+}
+
 void swim_handle_ping(struct kap_swim *s, struct kap_str body, const struct kap_swim_addr *from)
 {
     struct kap_wire_ping ping;
@@ -207,6 +219,7 @@ void swim_handle_ping(struct kap_swim *s, struct kap_str body, const struct kap_
         return;
     const struct kap_swim_addr to = answer_addr(ping.source_addr, ping.source_port, from);
     send_ack(s, &to, ping.seq);
+    meet_stranger(s, &ping, &to);
 }
 
 static struct swim_ping *new_ping(struct kap_swim *s)

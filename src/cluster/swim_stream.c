@@ -275,17 +275,20 @@ static enum kap_status check_table(struct kap_swim *s, const struct table *t, co
 /* Opens and inflates what came so far. OK: *ret is a whole message, type byte first, borrowed from `in` or one of
  * the buffers. */
 static enum kap_msgpack_state read_message(struct kap_swim *s, struct kap_wire_scan *scan, struct kap_str in,
-                                           bool answer, struct kap_buf *opened, struct kap_buf *inflated,
-                                           struct kap_str *ret)
+                                           const struct kap_swim_addr *peer, bool answer, struct kap_buf *opened,
+                                           struct kap_buf *inflated, struct kap_str *ret)
 {
     struct kap_str plain;
+    struct kap_error err;
     if (in.n > KAP_WIRE_STREAM_BYTES)
         return KAP_MSGPACK_BAD;
-    const enum kap_open_result result = kap_open_stream(&s->cfg.seal, in, answer, opened, &plain, NULL);
+    const enum kap_open_result result = kap_open_stream(&s->cfg.seal, in, answer, opened, &plain, &err);
     if (result == KAP_OPEN_MORE)
         return KAP_MSGPACK_MORE;
-    if (result == KAP_OPEN_BAD)
+    if (result == KAP_OPEN_BAD) {
+        swim_note_unsealed(s, peer, err.msg);
         return KAP_MSGPACK_BAD;
+    }
     enum kap_msgpack_state state = kap_wire_scan(scan, plain);
     if (state == KAP_MSGPACK_MORE && result == KAP_OPEN_WHOLE)
         return KAP_MSGPACK_BAD;
@@ -374,7 +377,8 @@ enum kap_swim_stream_state kap_swim_stream_request(struct kap_swim *s, struct ka
     KAP_AUTO_BUF struct kap_buf opened = { 0 };
     KAP_AUTO_BUF struct kap_buf inflated = { 0 };
     struct kap_str message = { NULL, 0 };
-    const enum kap_msgpack_state state = read_message(s, &in->scan, bytes, false, &opened, &inflated, &message);
+    const enum kap_msgpack_state state = read_message(s, &in->scan, bytes, from, false, &opened,
+                                                      &inflated, &message);
     if (state == KAP_MSGPACK_MORE)
         return KAP_SWIM_STREAM_MORE;
     if (state != KAP_MSGPACK_OK) {
@@ -465,7 +469,9 @@ enum kap_swim_stream_state kap_swim_stream_answer(struct kap_swim *s, uint64_t i
     KAP_AUTO_BUF struct kap_buf inflated = { 0 };
     struct kap_str message = { NULL, 0 };
     struct kap_error err = { .msg = "damaged answer" };
-    const enum kap_msgpack_state state = read_message(s, &found->scan, bytes, true, &opened, &inflated, &message);
+    const struct kap_swim_addr peer = found->addr;
+    const enum kap_msgpack_state state = read_message(s, &found->scan, bytes, &peer, true, &opened, &inflated,
+                                                      &message);
     if (state == KAP_MSGPACK_MORE)
         return KAP_SWIM_STREAM_MORE;
     const struct swim_stream stream = *found;

@@ -220,6 +220,16 @@ void swim_note_refused(struct kap_swim *s, struct kap_str name, const struct kap
     swim_emit(s, KAP_SWIM_EV_REFUSED, NULL, addr, text);
 }
 
+/* What could not be opened has no name, only an address that anybody can claim: at most one event in ten seconds. */
+void swim_note_unsealed(struct kap_swim *s, const struct kap_swim_addr *from, const char *why)
+{
+    s->stats.unsealed++;
+    if (s->now_ns < s->unsealed_ns)
+        return;
+    s->unsealed_ns = s->now_ns + 10 * KAP_S;
+    swim_emit(s, KAP_SWIM_EV_REFUSED, NULL, from, why);
+}
+
 bool swim_is_refused(const struct kap_swim *s, struct kap_str name)
 {
     const uint64_t hash = name_hash(name);

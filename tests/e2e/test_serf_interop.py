@@ -279,6 +279,27 @@ class Interop(unittest.TestCase):
         self.assertEqual(set(other.members()), {'node-2'})
         self.assertTrue(any('refused' in e and 'another cluster' in e for e in first.events), first.events)
         self.assertTrue(any('join-failed' in e and 'refused' in e for e in other.events), other.events)
+        self.assertTrue(any('refused' in e and 'no installed keys' in e for e in first.events), first.events)
+
+    def test_another_address_after_a_leave_and_after_a_crash(self):
+        first = self.node(0)
+        agent = self.agent(1, '-join', first.addr)
+        moving = self.node(2, '-join', first.addr)
+        wait_for('met', lambda: self.all_alive([first, agent, moving]))
+        moving.say('leave')
+        wait_for('left', lambda: agent.status('node-2') == 'left')
+        moving.quit()
+        moved = Node('node-2', self.addr(3), '-join', first.addr)
+        self.procs.append(moved)
+        took = wait_for('back at another address', lambda: agent.members()['node-2'][:2] == ('alive', moved.addr))
+        print(f'a stock agent takes the new address {took:.2f} s after a leave')
+        moved.kill()
+        again = Node('node-2', self.addr(4), '-join', first.addr)
+        self.procs.append(again)
+        took = wait_for('back at a third one', lambda: first.members()['node-2'][:2] == ('alive', again.addr))
+        print(f'ours take the new address {took:.2f} s after a crash')
+        took = wait_for('also at the agent', lambda: agent.members()['node-2'][:2] == ('alive', again.addr), 45)
+        print(f'a stock agent takes it after {took:.2f} s')
 
     def test_a_spurious_conflict_does_not_kill_the_agent(self):
         """Its peers vote about its name; silent ones would make it quit."""

@@ -533,6 +533,26 @@ TEST(pings_for_another_name_are_not_answered)
     rig_free(r);
 }
 
+TEST(a_stranger_that_probes_us_is_met_once_a_second)
+{
+    struct rig *r = rig_new();
+    run(r, 3 * KAP_S);
+    forget_output(r);
+    const struct kap_wire_ping ping = { .node = KAP_STR("me"), .seq = 1, .source_node = KAP_STR("x"),
+                                        .source_addr = KAP_STR("\x0a\0\0\2"), .source_port = 9090 };
+    give(r, KAP_WIRE_PING, &kap_wire_ping_desc, &ping);
+    give(r, KAP_WIRE_PING, &kap_wire_ping_desc, &ping);
+    assert_int_equal(r->n_dialled, 1);
+    assert_int_equal(r->dialled[0].to.ip[3], 2);
+    assert_int_equal(r->dialled[0].bytes.p[0], KAP_WIRE_PUSH_PULL);
+    give_alive(r, "x", 2, 1);
+    run(r, 2 * KAP_S);
+    forget_output(r);
+    give(r, KAP_WIRE_PING, &kap_wire_ping_desc, &ping);
+    assert_int_equal(r->n_dialled, 0);
+    rig_free(r);
+}
+
 /* ---- push/pull ---- */
 
 static void put_table(struct kap_buf *b, bool join, const struct kap_wire_node *nodes, size_t n)
@@ -967,6 +987,7 @@ int main(void)
         cmocka_unit_test(an_answer_by_tcp_saves),
         cmocka_unit_test(we_relay_pings_and_say_when_nobody_answered),
         cmocka_unit_test(pings_for_another_name_are_not_answered),
+        cmocka_unit_test(a_stranger_that_probes_us_is_met_once_a_second),
         cmocka_unit_test(a_push_pull_is_answered_and_merged),
         cmocka_unit_test(a_returning_member_takes_its_own_entry_as_an_accusation),
         cmocka_unit_test(a_join_from_another_cluster_is_told_no_and_learns_nothing),
