@@ -16,7 +16,8 @@ static const char usage_text[] =
     "\n"
     "  member list      show the cluster and its members\n"
     "  member add       take a member into this cluster; RPC-ADDRESS is its host:port, usually port 9091\n"
-    "  member remove    put a member out; it becomes a cluster of its own and keeps its definitions, disabled\n"
+    "  member remove    put a member out; it becomes a cluster of its own and keeps its definitions, "
+    "disabled\n"
     "\n"
     "Options, before or behind the command:\n"
     "\n";
@@ -24,7 +25,8 @@ static const char usage_text[] =
 static const char *url;
 static bool skip_verify;
 static const struct kap_flag flags[] = {
-    { KAP_FLAG_STRING, "url", &url, "http(s)://host:port of a member's API. Without it KAPACITOR_URL, then http://localhost:9092." },
+    { KAP_FLAG_STRING, "url", &url,
+      "http(s)://host:port of a member's API. Without it KAPACITOR_URL, then http://localhost:9092." },
     { KAP_FLAG_BOOL, "skipVerify", &skip_verify, "Accept any certificate. Without it KAPACITOR_UNSAFE_SSL." },
     { 0 },
 };
@@ -77,7 +79,8 @@ static int member(char **words, size_t n)
     const char *command = n > 1 ? words[1] : "";
     const bool is_list = strcmp(command, "list") == 0, is_add = strcmp(command, "add") == 0;
     if (!is_list && !is_add && strcmp(command, "remove") != 0)
-        return misused(n > 1 ? "unknown member command; it is list, add or remove" : "member needs a command: list, add or remove");
+        return misused(n > 1 ? "unknown member command; it is list, add or remove"
+                             : "member needs a command: list, add or remove");
     if (n != (is_list ? 2u : 3u)) {
         fprintf(stderr, "Error: %s\n",
                 is_list  ? "member list takes no arguments"
@@ -91,7 +94,9 @@ static int member(char **words, size_t n)
         kap_program_failed(&err);
         return KAP_EXIT_CLIENT;
     }
-    const enum kap_status st = is_list ? list(c, &err) : is_add ? add(c, words[2], &err) : drop(c, words[2], &err);
+    const enum kap_status st = is_list  ? list(c, &err)
+                               : is_add ? add(c, words[2], &err)
+                                        : drop(c, words[2], &err);
     kap_client_free(c);
     return st == KAP_OK ? 0 : kap_program_failed(&err);
 }

@@ -5,8 +5,9 @@
 #define PAGE 100
 #define MAX_OBJECTS 1000000
 
-static enum kap_status one_page(struct kap_client *c, const char *path, const char *member, const char *pattern, size_t offset,
-                                const char *query, json_t *all, size_t *ret_n, struct kap_error *err)
+static enum kap_status one_page(struct kap_client *c, const char *path, const char *member,
+                                const char *pattern, size_t offset, const char *query, json_t *all,
+                                size_t *ret_n, struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf url = { 0 };
     json_t *answer = NULL;
@@ -21,8 +22,8 @@ static enum kap_status one_page(struct kap_client *c, const char *path, const ch
     return KAP_OK;
 }
 
-enum kap_status kap_command_list(struct kap_client *c, const char *path, const char *member, char **patterns, size_t n,
-                                 const char *query, json_t **ret, struct kap_error *err)
+enum kap_status kap_command_list(struct kap_client *c, const char *path, const char *member, char **patterns,
+                                 size_t n, const char *query, json_t **ret, struct kap_error *err)
 {
     static char no_pattern[] = "";
     static char *everything[] = { no_pattern };
@@ -46,8 +47,8 @@ enum kap_status kap_command_list(struct kap_client *c, const char *path, const c
 }
 
 /* Runs a method on every object of a list, by its link. */
-static enum kap_status each_link(struct kap_client *c, const json_t *all, const char *method, const json_t *body,
-                                 const char *doing, struct kap_error *err)
+static enum kap_status each_link(struct kap_client *c, const json_t *all, const char *method,
+                                 const json_t *body, const char *doing, struct kap_error *err)
 {
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *v = json_array_get(all, i);
@@ -66,13 +67,14 @@ static enum kap_status each_link(struct kap_client *c, const json_t *all, const 
     return KAP_OK;
 }
 
-static enum kap_status set_all(struct kap_client *c, const char *status, char **args, size_t n, struct kap_error *err)
+static enum kap_status set_all(struct kap_client *c, const char *status, char **args, size_t n,
+                               struct kap_error *err)
 {
     json_t *all;
     KAP_TRY(kap_command_list(c, "/tasks", "tasks", args, n, "&fields=link", &all, err));
     json_t *body = json_pack("{s:s}", "status", status);
-    const enum kap_status st =
-        each_link(c, all, "PATCH", body, strcmp(status, "enabled") == 0 ? "enabling task" : "disabling task", err);
+    const enum kap_status st = each_link(
+        c, all, "PATCH", body, strcmp(status, "enabled") == 0 ? "enabling task" : "disabling task", err);
     json_decref(body);
     json_decref(all);
     return st;
@@ -93,8 +95,9 @@ static int change(struct kap_client *c, const struct kap_command *self, char **a
 
 /* --- delete --- */
 
-static enum kap_status delete_listed(struct kap_client *c, const char *path, const char *member, char **patterns, size_t n,
-                                     const char *query, const char *what, struct kap_error *err)
+static enum kap_status delete_listed(struct kap_client *c, const char *path, const char *member,
+                                     char **patterns, size_t n, const char *query, const char *what,
+                                     struct kap_error *err)
 {
     json_t *all;
     KAP_TRY(kap_command_list(c, path, member, patterns, n, query, &all, err));
@@ -105,8 +108,8 @@ static enum kap_status delete_listed(struct kap_client *c, const char *path, con
 }
 
 /* Topics and their handlers come without pages. */
-static enum kap_status delete_unpaged(struct kap_client *c, const char *path, const char *member, char **patterns, size_t n,
-                                      const char *what, struct kap_error *err)
+static enum kap_status delete_unpaged(struct kap_client *c, const char *path, const char *member,
+                                      char **patterns, size_t n, const char *what, struct kap_error *err)
 {
     KAP_AUTO_FREE char *doing = kap_asprintf("deleting %s", what);
     for (size_t i = 0; i < n; i++) {
@@ -144,15 +147,19 @@ static int delete_objects(struct kap_client *c, const struct kap_command *self, 
         kap_buf_adds(&path, "/handlers");
         st = delete_unpaged(c, path.p, "handlers", args + 2, n - 2, "handler", &err);
     } else
-        st = kap_fail(&err, KAP_EINVAL, "cannot delete '%s', it must be tasks, templates, topics or topic-handlers", kind);
+        st = kap_fail(&err, KAP_EINVAL,
+                      "cannot delete '%s', it must be tasks, templates, topics or topic-handlers", kind);
     return st == KAP_OK ? 0 : kap_program_failed(&err);
 }
 
 const struct kap_command kap_change_commands[] = {
     { "enable", "Enable tasks and start them on live data.", "TASK-ID-OR-PATTERN...", NULL, change },
     { "disable", "Stop tasks.", "TASK-ID-OR-PATTERN...", NULL, change },
-    { "reload", "Stop tasks and start them with their present definition.", "TASK-ID-OR-PATTERN...", NULL, change },
+    { "reload", "Stop tasks and start them with their present definition.", "TASK-ID-OR-PATTERN...", NULL,
+      change },
     { "delete", "Delete tasks, templates, topics or topic handlers.",
-      "tasks|templates|topics ID-OR-PATTERN...\n       kapacitor delete topic-handlers TOPIC ID-OR-PATTERN...", NULL, delete_objects },
+      "tasks|templates|topics ID-OR-PATTERN...\n       kapacitor delete topic-handlers TOPIC "
+      "ID-OR-PATTERN...",
+      NULL, delete_objects },
     { 0 },
 };

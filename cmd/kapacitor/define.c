@@ -40,14 +40,17 @@ static enum kap_status parse_dbrp(const char *s, json_t *list, struct kap_error 
         p += n;
     }
     if (!good || *p != '.' || db.n == 0)
-        return kap_fail(err, KAP_EINVAL, "invalid value %s for flag -dbrp: it must be \"database\".\"policy\", quotes are optional", s);
+        return kap_fail(
+            err, KAP_EINVAL,
+            "invalid value %s for flag -dbrp: it must be \"database\".\"policy\", quotes are optional", s);
     p++;
     if (*p == '"')
         good = quoted(&p, &rp) && *p == '\0';
     else
         kap_buf_adds(&rp, p);
     if (!good)
-        return kap_fail(err, KAP_EINVAL, "invalid value %s for flag -dbrp: the policy's quotes do not match", s);
+        return kap_fail(err, KAP_EINVAL, "invalid value %s for flag -dbrp: the policy's quotes do not match",
+                        s);
     json_array_append_new(list, json_pack("{s:s, s:s}", "db", db.p, "rp", rp.n ? rp.p : ""));
     return KAP_OK;
 }
@@ -141,7 +144,8 @@ static enum kap_status collect(const char *id, json_t *body, struct kap_error *e
 
 /* --- creating and changing --- */
 
-static enum kap_status set_status(struct kap_client *c, const char *path, const char *status, struct kap_error *err)
+static enum kap_status set_status(struct kap_client *c, const char *path, const char *status,
+                                  struct kap_error *err)
 {
     json_t *body = json_pack("{s:s}", "status", status);
     const enum kap_status st = kap_client_json(c, "PATCH", path, body, NULL, err);
@@ -150,8 +154,8 @@ static enum kap_status set_status(struct kap_client *c, const char *path, const 
 }
 
 /* Creates an object, or changes the one that there is. `ret` gets what was there before, or NULL. */
-static enum kap_status create_or_change(struct kap_client *c, const char *list, const char *id, json_t *body, struct kap_buf *path,
-                                        json_t **ret, struct kap_error *err)
+static enum kap_status create_or_change(struct kap_client *c, const char *list, const char *id, json_t *body,
+                                        struct kap_buf *path, json_t **ret, struct kap_error *err)
 {
     kap_buf_addf(path, "%s/", list);
     kap_client_escape(path, id);
@@ -170,13 +174,16 @@ static int script_failed(const struct kap_error *err, const json_t *body)
     const json_t *script = json_object_get(body, "script");
     KAP_AUTO_BUF struct kap_buf excerpt = { 0 };
     kap_program_failed(err);
-    if (json_is_string(script) && kap_tick_error_excerpt(&excerpt, kap_strn(json_string_value(script), json_string_length(script)), err->msg))
+    if (json_is_string(script) &&
+        kap_tick_error_excerpt(&excerpt, kap_strn(json_string_value(script), json_string_length(script)),
+                               err->msg))
         fputs(excerpt.p, stderr);
     return KAP_EXIT_FAILED;
 }
 
 /* The ID stands first; flags follow it. False: *code is the end. */
-static bool read_arguments(const struct kap_command *self, char **args, size_t n, const char *missing, int *code)
+static bool read_arguments(const struct kap_command *self, char **args, size_t n, const char *missing,
+                           int *code)
 {
     size_t used;
     struct kap_error err;
@@ -239,7 +246,8 @@ static int define_template(struct kap_client *c, const struct kap_command *self,
 
 static enum kap_status put_handler(struct kap_client *c, const json_t *spec, struct kap_error *err)
 {
-    const char *topic = json_string_value(json_object_get(spec, "topic")), *id = json_string_value(json_object_get(spec, "id"));
+    const char *topic = json_string_value(json_object_get(spec, "topic")),
+               *id = json_string_value(json_object_get(spec, "id"));
     if (topic == NULL || *topic == '\0' || id == NULL || *id == '\0')
         return kap_fail(err, KAP_EINVAL, "a handler file must have \"topic\" and \"id\"");
     KAP_AUTO_BUF struct kap_buf list = { 0 };
@@ -272,7 +280,8 @@ static int define_topic_handler(struct kap_client *c, const struct kap_command *
 static const struct kap_flag task_flags[] = {
     { KAP_FLAG_STRING, "tick", &given.tick, "File with the TICKscript." },
     { KAP_FLAG_STRING, "type", &given.type, "stream or batch." },
-    { KAP_FLAG_LIST, "dbrp", &given.dbrps, "Database and retention policy, \"db\".\"rp\"; may be given several times." },
+    { KAP_FLAG_LIST, "dbrp", &given.dbrps,
+      "Database and retention policy, \"db\".\"rp\"; may be given several times." },
     { KAP_FLAG_STRING, "template", &given.template_id, "Template to make the task from." },
     { KAP_FLAG_STRING, "vars", &given.vars, "File with values for the script's variables, JSON or YAML." },
     { KAP_FLAG_STRING, "file", &given.file, "File with the whole definition, JSON or YAML." },
@@ -286,10 +295,11 @@ static const struct kap_flag template_flags[] = {
 };
 
 const struct kap_command kap_define_commands[] = {
-    { "define", "Create or change a task; a running one is reloaded. What is not given stays as it is.", "TASK-ID [options]",
-      task_flags, define },
-    { "define-template", "Create or change a template; its tasks are reloaded.", "TEMPLATE-ID [options]", template_flags,
-      define_template },
-    { "define-topic-handler", "Create or change a handler of a topic from a YAML or JSON file.", "FILE", NULL, define_topic_handler },
+    { "define", "Create or change a task; a running one is reloaded. What is not given stays as it is.",
+      "TASK-ID [options]", task_flags, define },
+    { "define-template", "Create or change a template; its tasks are reloaded.", "TEMPLATE-ID [options]",
+      template_flags, define_template },
+    { "define-topic-handler", "Create or change a handler of a topic from a YAML or JSON file.", "FILE", NULL,
+      define_topic_handler },
     { 0 },
 };

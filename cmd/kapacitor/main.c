@@ -7,13 +7,14 @@
 static const char *url;
 static bool skip_verify;
 static const struct kap_flag flags[] = {
-    { KAP_FLAG_STRING, "url", &url, "http(s)://host:port of the server. Without it KAPACITOR_URL, then http://localhost:9092." },
+    { KAP_FLAG_STRING, "url", &url,
+      "http(s)://host:port of the server. Without it KAPACITOR_URL, then http://localhost:9092." },
     { KAP_FLAG_BOOL, "skipVerify", &skip_verify, "Accept any certificate. Without it KAPACITOR_UNSAFE_SSL." },
     { 0 },
 };
 
-static const struct kap_command *const groups[] = { kap_define_commands, kap_change_commands, kap_show_commands,
-                                                    kap_server_commands };
+static const struct kap_command *const groups[] = { kap_define_commands, kap_change_commands,
+                                                    kap_show_commands, kap_server_commands };
 
 static const struct kap_command *find(const char *name)
 {

@@ -101,8 +101,10 @@ const struct kap_command kap_server_commands[] = {
     { "level", "Set the server's log level.", "debug|info|error", NULL, level },
     { "stats", "Show figures of the server.", "general|ingress", NULL, stats },
     { "vars", "Print all figures of the server as JSON.", "", NULL, vars },
-    { "logs", "Follow the server's log.", "[NAME=VALUE...]\n       kapacitor logs service=http lvl=info+", NULL, logs },
-    { "watch", "Follow the log of a task.", "TASK-ID [NAME=VALUE...]\n       kapacitor watch cpu_alert node=log5", NULL, watch },
+    { "logs", "Follow the server's log.", "[NAME=VALUE...]\n       kapacitor logs service=http lvl=info+",
+      NULL, logs },
+    { "watch", "Follow the log of a task.",
+      "TASK-ID [NAME=VALUE...]\n       kapacitor watch cpu_alert node=log5", NULL, watch },
     { "version", "Print the version of this client.", "", NULL, version },
     { 0 },
 };

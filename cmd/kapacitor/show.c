@@ -2,7 +2,8 @@
 #include "base/mem.h"
 #include "commands.h"
 
-static enum kap_status list_topics(struct kap_client *c, char **patterns, size_t n, json_t **ret, struct kap_error *err)
+static enum kap_status list_topics(struct kap_client *c, char **patterns, size_t n, json_t **ret,
+                                   struct kap_error *err)
 {
     json_t *all = json_array();
     for (size_t i = 0; i < KAP_MAX(n, (size_t)1); i++) {
@@ -22,7 +23,8 @@ static enum kap_status list_topics(struct kap_client *c, char **patterns, size_t
     return KAP_OK;
 }
 
-static enum kap_status handlers_of(struct kap_client *c, const char *topic, const char *pattern, json_t *all, struct kap_error *err)
+static enum kap_status handlers_of(struct kap_client *c, const char *topic, const char *pattern, json_t *all,
+                                   struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf path = { 0 };
     json_t *answer = NULL;
@@ -41,7 +43,8 @@ static enum kap_status handlers_of(struct kap_client *c, const char *topic, cons
     return KAP_OK;
 }
 
-static enum kap_status list_handlers(struct kap_client *c, char **args, size_t n, json_t **ret, struct kap_error *err)
+static enum kap_status list_handlers(struct kap_client *c, char **args, size_t n, json_t **ret,
+                                     struct kap_error *err)
 {
     json_t *topics;
     KAP_TRY(list_topics(c, args, n > 0 ? 1 : 0, &topics, err));
@@ -74,7 +77,8 @@ static int list(struct kap_client *c, const struct kap_command *self, char **arg
         st = kap_command_list(c, "/tasks", "tasks", args + 1, n - 1, task_fields, &all, &err);
         format = kap_format_tasks;
     } else if (strcmp(kind, "templates") == 0) {
-        st = kap_command_list(c, "/templates", "templates", args + 1, n - 1, "&fields=type&fields=vars", &all, &err);
+        st = kap_command_list(c, "/templates", "templates", args + 1, n - 1, "&fields=type&fields=vars", &all,
+                              &err);
         format = kap_format_templates;
     } else if (strcmp(kind, "topics") == 0) {
         st = list_topics(c, args + 1, n - 1, &all, &err);
@@ -83,7 +87,9 @@ static int list(struct kap_client *c, const struct kap_command *self, char **arg
         st = list_handlers(c, args + 1, n - 1, &all, &err);
         format = kap_format_topic_handlers;
     } else {
-        st = kap_fail(&err, KAP_EINVAL, "cannot list '%s' did you mean 'tasks', 'templates', 'topics' or 'topic-handlers'?", kind);
+        st = kap_fail(&err, KAP_EINVAL,
+                      "cannot list '%s' did you mean 'tasks', 'templates', 'topics' or 'topic-handlers'?",
+                      kind);
     }
     if (st != KAP_OK)
         return kap_program_failed(&err);
@@ -164,7 +170,8 @@ static int show_topic(struct kap_client *c, const struct kap_command *self, char
         st = kap_client_json(c, "GET", path.p, NULL, &handlers, &err);
     }
     if (st == KAP_OK)
-        kap_format_topic(topic, json_object_get(events, "events"), json_object_get(handlers, "handlers"), &out);
+        kap_format_topic(topic, json_object_get(events, "events"), json_object_get(handlers, "handlers"),
+                         &out);
     json_decref(topic);
     json_decref(events);
     json_decref(handlers);
@@ -192,7 +199,9 @@ static int show_topic_handler(struct kap_client *c, const struct kap_command *se
 
 const struct kap_command kap_show_commands[] = {
     { "list", "List tasks, templates, topics or topic handlers.",
-      "tasks|templates|topics [ID-OR-PATTERN...]\n       kapacitor list topic-handlers [TOPIC [ID-OR-PATTERN...]]", NULL, list },
+      "tasks|templates|topics [ID-OR-PATTERN...]\n       kapacitor list topic-handlers [TOPIC "
+      "[ID-OR-PATTERN...]]",
+      NULL, list },
     { "show", "Show a task.", "[-replay REPLAY-ID] TASK-ID", show_flags, show },
     { "show-template", "Show a template.", "TEMPLATE-ID", NULL, show_template },
     { "show-topic", "Show a topic with its events.", "TOPIC", NULL, show_topic },

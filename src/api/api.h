@@ -1,21 +1,22 @@
-/* The resources of the HTTP API, one file each, over the services they show. The daemon fills struct kap_api, and
- * registers all routes before the server starts. Ownership: everything is borrowed until the server has stopped.
- * Threads: the functions are called from the server's threads. */
+/* The resources of the HTTP API, one file each, over the services they show. The daemon fills struct kap_api,
+ * and registers all routes before the server starts. Ownership: everything is borrowed until the server has
+ * stopped. Threads: the functions are called from the server's threads. */
 #ifndef KAP_API_API_H
 #define KAP_API_API_H
 
 #include "api/httpd.h"
 #include "base/clock.h"
 
-struct kap_tasks;       /* task/task.h */
-struct kap_engine;      /* engine/engine.h */
-struct kap_outputs;     /* engine/outputs.h */
-struct kap_topics;      /* alert/topics.h */
-struct kap_config;      /* config/config.h */
+struct kap_tasks;          /* task/task.h */
+struct kap_engine;         /* engine/engine.h */
+struct kap_outputs;        /* engine/outputs.h */
+struct kap_topics;         /* alert/topics.h */
+struct kap_config;         /* config/config.h */
 struct kap_topic_handlers; /* task/handlers.h */
 
 struct kap_api_member {
-    struct kap_str id, gossip_address, rpc_address, api_address, roles, status; /* roles: "worker"; status: "alive" */
+    struct kap_str id, gossip_address, rpc_address, api_address, roles,
+        status; /* roles: "worker"; status: "alive" */
 };
 
 /* The cluster, as the API shows and changes it. */
@@ -30,8 +31,8 @@ struct kap_api_cluster {
     enum kap_status (*remove)(void *ctx, struct kap_str member_id, struct kap_error *err);
 };
 
-/* Writing one statistic of /debug/vars: begin, any number of values, end. `tags` are names and values in turn, NULL at
- * the end; host and IDs are added. */
+/* Writing one statistic of /debug/vars: begin, any number of values, end. `tags` are names and values in
+ * turn, NULL at the end; host and IDs are added. */
 struct kap_api_stats;
 void kap_api_stat_begin(struct kap_api_stats *w, const char *name, const char *const *tags);
 void kap_api_stat_value(struct kap_api_stats *w, const char *name, int64_t v);
@@ -50,7 +51,7 @@ struct kap_api {
     const struct kap_config *config;
     struct kap_str hostname, default_rp;
     const struct kap_clock *clock;
-    int64_t started_ns;                  /* wall clock */
+    int64_t started_ns; /* wall clock */
 };
 
 /* Adds every route. `api` is borrowed. */

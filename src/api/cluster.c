@@ -9,7 +9,10 @@
 static void write_member(void *ctx, const struct kap_api_member *m)
 {
     struct kap_json *j = ctx;
-    const struct { const char *key; struct kap_str value; } texts[] = {
+    const struct {
+        const char *key;
+        struct kap_str value;
+    } texts[] = {
         { "id", m->id },
         { "gossip-address", m->gossip_address },
         { "rpc-address", m->rpc_address },
@@ -66,7 +69,8 @@ static void add_member(void *ctx, struct kap_request *rq)
     if (!json_is_object(json))
         kap_reply_error(rq, 400, "invalid JSON");
     else if (!json_is_string(address) || json_string_length(address) == 0)
-        kap_reply_error(rq, 400, "must provide \"rpc-address\", the RPC address of the member to add (\"host:9091\")");
+        kap_reply_error(rq, 400,
+                        "must provide \"rpc-address\", the RPC address of the member to add (\"host:9091\")");
     else
         answer(rq, cluster->add(cluster->ctx, kap_str(json_string_value(address)), &err), &err);
     json_decref(json);

@@ -19,9 +19,9 @@
 struct route_entry {
     const struct kap_route *route;
     void *ctx;
-    char *pattern;                /* whole */
+    char *pattern; /* whole */
     size_t n;
-    bool below;                   /* takes what is below it */
+    bool below; /* takes what is below it */
 };
 
 struct kap_httpd {
@@ -33,15 +33,15 @@ struct kap_httpd {
     int listener;
     uint16_t port;
     struct kap_httpd_stats stats;
-    pthread_mutex_t lock;         /* of all below */
+    pthread_mutex_t lock; /* of all below */
     pthread_cond_t wanted, idle;
     struct kap_request *queue, **queue_end;
     pthread_t *workers;
     unsigned nworkers;
     size_t nactive;
-    struct kap_request *active;   /* every request that is under way */
+    struct kap_request *active; /* every request that is under way */
     _Atomic bool stopping;
-    _Atomic size_t nsuspended;    /* by kap_request_suspend() */
+    _Atomic size_t nsuspended; /* by kap_request_suspend() */
 };
 
 /* --- set up --- */
@@ -79,12 +79,12 @@ void kap_httpd_add(struct kap_httpd *h, const struct kap_route *routes, void *ct
         struct route_entry *e = &h->routes[h->nroutes++];
         e->route = routes;
         e->ctx = ctx;
-        e->pattern = root ? kap_strdup(routes->pattern + 1) : kap_asprintf("%s%s", KAP_HTTP_BASE, routes->pattern);
+        e->pattern =
+            root ? kap_strdup(routes->pattern + 1) : kap_asprintf("%s%s", KAP_HTTP_BASE, routes->pattern);
         e->n = strlen(e->pattern);
         e->below = e->n > 1 && e->pattern[e->n - 1] == '/';
     }
 }
-
 
 const char *kap_httpd_version(const struct kap_httpd *h)
 {
@@ -104,7 +104,8 @@ struct kap_httpd_stats *kap_httpd_stats(struct kap_httpd *h)
 /* --- routes --- */
 
 /* Length of the pattern that fits best, 0 if none does; `method` NULL: any. */
-static const struct route_entry *find_route(const struct kap_httpd *h, const char *method, struct kap_str path)
+static const struct route_entry *find_route(const struct kap_httpd *h, const char *method,
+                                            struct kap_str path)
 {
     const struct route_entry *best = NULL;
     for (size_t i = 0; i < h->nroutes; i++) {
@@ -211,7 +212,8 @@ static void *request_begins(void *ctx, const char *uri, struct MHD_Connection *c
     return rq;
 }
 
-static void request_ends(void *ctx, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode why)
+static void request_ends(void *ctx, struct MHD_Connection *conn, void **con_cls,
+                         enum MHD_RequestTerminationCode why)
 {
     struct kap_httpd *h = ctx;
     struct kap_request *rq = *con_cls;
@@ -244,7 +246,8 @@ static enum MHD_Result answer(struct kap_request *rq)
 }
 
 /* Headers are there, the body is not. Answering now closes the connection. */
-static enum MHD_Result headers_complete(struct kap_request *rq, const char *url, const char *method, const char *protocol)
+static enum MHD_Result headers_complete(struct kap_request *rq, const char *url, const char *method,
+                                        const char *protocol)
 {
     rq->seen_headers = true;
     rq->server->stats.requests++;
@@ -350,11 +353,9 @@ static int listen_at(const struct addrinfo *ai)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage ss = { 0 };
-    socklen_t n = sizeof ss;
-    if (getsockname(fd, (struct sockaddr *)&ss, &n) != 0)
-        return 0;
-    return ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port : ((struct sockaddr_in *)&ss)->sin_port);
+    struct sockaddr_in6 sa = { 0 }; /* the port stands in the same place in an IPv4 address */
+    socklen_t n = sizeof sa;
+    return getsockname(fd, (struct sockaddr *)&sa, &n) == 0 ? ntohs(sa.sin6_port) : 0;
 }
 
 /* "host:port", "[v6]:port", ":port". */
@@ -362,7 +363,8 @@ static enum kap_status bind_address(struct kap_httpd *h, struct kap_error *err)
 {
     char *colon = strrchr(h->address, ':');
     if (colon == NULL)
-        return kap_fail(err, KAP_EINVAL, "HTTP bind-address \"%s\" has no port, write \"host:port\" or \":port\"", h->address);
+        return kap_fail(err, KAP_EINVAL,
+                        "HTTP bind-address \"%s\" has no port, write \"host:port\" or \":port\"", h->address);
     KAP_AUTO_FREE char *host = kap_strndup(h->address, (size_t)(colon - h->address));
     char *name = host;
     const size_t n = strlen(name);
@@ -374,14 +376,18 @@ static enum kap_status bind_address(struct kap_httpd *h, struct kap_error *err)
     struct addrinfo *list = NULL;
     const int failed = getaddrinfo(*name ? name : "::", colon + 1, &hints, &list);
     if (failed != 0)
-        return kap_fail(err, KAP_EIO, "cannot listen on HTTP address %s: %s", h->address, gai_strerror(failed));
+        return kap_fail(err, KAP_EIO, "cannot listen on HTTP address %s: %s", h->address,
+                        gai_strerror(failed));
     for (const struct addrinfo *ai = list; ai && h->listener < 0; ai = ai->ai_next)
         h->listener = listen_at(ai);
     int error = errno;
     freeaddrinfo(list);
     if (h->listener < 0 && *name == '\0' && error == EAFNOSUPPORT) { /* no IPv6 here */
-        struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)) };
-        const struct addrinfo ai = { .ai_family = AF_INET, .ai_addr = (struct sockaddr *)&any, .ai_addrlen = sizeof any };
+        struct sockaddr_in any = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)) };
+        const struct addrinfo ai = { .ai_family = AF_INET,
+                                     .ai_addr = (struct sockaddr *)&any,
+                                     .ai_addrlen = sizeof any };
         h->listener = listen_at(&ai);
         error = errno;
     }
@@ -404,12 +410,12 @@ static enum kap_status start_daemon(struct kap_httpd *h, struct kap_error *err)
         tls[2] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
     }
     h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, library_says, h,
-                                 MHD_OPTION_LISTEN_SOCKET, h->listener, MHD_OPTION_THREAD_POOL_SIZE, h->options.threads,
-                                 MHD_OPTION_CONNECTION_LIMIT, h->options.max_connections,
+                                 MHD_OPTION_LISTEN_SOCKET, h->listener, MHD_OPTION_THREAD_POOL_SIZE,
+                                 h->options.threads, MHD_OPTION_CONNECTION_LIMIT, h->options.max_connections,
                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_URI_LOG_CALLBACK,
-                                 request_begins, h, MHD_OPTION_NOTIFY_COMPLETED, request_ends, h, MHD_OPTION_ARRAY, tls,
-                                 MHD_OPTION_END);
+                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+                                 MHD_OPTION_URI_LOG_CALLBACK, request_begins, h, MHD_OPTION_NOTIFY_COMPLETED,
+                                 request_ends, h, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (h->daemon == NULL)
         return kap_fail(err, KAP_EIO, "cannot serve HTTP on %s%s", h->address,
                         h->options.https ? ": is the certificate with its key valid?" : "");
@@ -471,8 +477,8 @@ void kap_httpd_stop(struct kap_httpd *h, int64_t timeout_ns)
     for (unsigned i = 0; i < h->nworkers; i++)
         pthread_join(h->workers[i], NULL);
     h->nworkers = 0;
-    /* The library must not stop over a suspended connection, so these are waited for without a limit: what answers them
-     * (workers, the engine) always comes to an end. */
+    /* The library must not stop over a suspended connection, so these are waited for without a limit: what
+     * answers them (workers, the engine) always comes to an end. */
     while (h->nsuspended > 0)
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     if (h->daemon)

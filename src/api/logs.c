@@ -1,5 +1,6 @@
-/* /logs: the log as it is written, for as long as the client listens. Parameters choose lines: lvl=info (exactly), lvl=info+
- * (and above), any other NAME=VALUE is a field that a line must have. As logfmt, or as JSON for those who accept that. */
+/* /logs: the log as it is written, for as long as the client listens. Parameters choose lines: lvl=info
+ * (exactly), lvl=info+ (and above), any other NAME=VALUE is a field that a line must have. As logfmt, or as
+ * JSON for those who accept that. */
 #include "api/resource.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -8,7 +9,9 @@
 
 #define MAX_WAITING_BYTES (1 << 20) /* lines that a slow client misses are counted and said */
 
-struct filter { struct kap_str name, value; };
+struct filter {
+    struct kap_str name, value;
+};
 
 struct session {
     struct kap_request *rq;
@@ -16,11 +19,11 @@ struct session {
     bool json;
     bool has_level, and_above;
     enum kap_log_level level;
-    struct filter *filters;  /* in the request's arena */
+    struct filter *filters; /* in the request's arena */
     size_t nfilters;
-    pthread_mutex_t lock;    /* of what follows */
+    pthread_mutex_t lock; /* of what follows */
     struct kap_buf waiting;
-    size_t sent;             /* of waiting */
+    size_t sent; /* of waiting */
     uint64_t missed;
 };
 
@@ -28,10 +31,16 @@ static bool kv_is(const struct kap_kv *kv, struct kap_str value)
 {
     KAP_AUTO_BUF struct kap_buf text = { 0 };
     switch (kv->kind) {
-    case KAP_KV_STR: return kap_str_eq(kv->s, value);
-    case KAP_KV_INT: kap_buf_addf(&text, "%lld", (long long)kv->i); break;
-    case KAP_KV_BOOL: kap_buf_adds(&text, kv->i ? "true" : "false"); break;
-    default: return false;
+    case KAP_KV_STR:
+        return kap_str_eq(kv->s, value);
+    case KAP_KV_INT:
+        kap_buf_addf(&text, "%lld", (long long)kv->i);
+        break;
+    case KAP_KV_BOOL:
+        kap_buf_adds(&text, kv->i ? "true" : "false");
+        break;
+    default:
+        return false;
     }
     return kap_str_eq(kap_buf_str(&text), value);
 }
@@ -47,7 +56,8 @@ static bool has_field(const struct filter *f, const char *service, const struct 
     return false;
 }
 
-static bool wanted(const struct session *s, enum kap_log_level level, const char *service, const struct kap_kv *kvs)
+static bool wanted(const struct session *s, enum kap_log_level level, const char *service,
+                   const struct kap_kv *kvs)
 {
     if (s->has_level && (s->and_above ? level < s->level : level != s->level))
         return false;
@@ -62,17 +72,26 @@ static void json_kv(struct kap_json *j, const struct kap_kv *kv)
 {
     kap_json_key(j, kv->key);
     switch (kv->kind) {
-    case KAP_KV_STR: kap_json_str(j, kv->s); break;
+    case KAP_KV_STR:
+        kap_json_str(j, kv->s);
+        break;
     case KAP_KV_INT:
-    case KAP_KV_DURATION: kap_json_i64(j, kv->i); break;
-    case KAP_KV_FLOAT: kap_json_f64(j, kv->f); break;
-    case KAP_KV_BOOL: kap_json_bool(j, kv->i != 0); break;
-    case KAP_KV_END: break;
+    case KAP_KV_DURATION:
+        kap_json_i64(j, kv->i);
+        break;
+    case KAP_KV_FLOAT:
+        kap_json_f64(j, kv->f);
+        break;
+    case KAP_KV_BOOL:
+        kap_json_bool(j, kv->i != 0);
+        break;
+    case KAP_KV_END:
+        break;
     }
 }
 
-static void json_line(struct kap_buf *out, enum kap_log_level level, int64_t time_ns, const char *service, const char *msg,
-                      const struct kap_kv *kvs)
+static void json_line(struct kap_buf *out, enum kap_log_level level, int64_t time_ns, const char *service,
+                      const char *msg, const struct kap_kv *kvs)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error", "off" };
     struct kap_json j;
@@ -93,8 +112,8 @@ static void json_line(struct kap_buf *out, enum kap_log_level level, int64_t tim
 }
 
 /* On the thread that logs: no waiting, no logging. */
-static void on_line(void *ctx, enum kap_log_level level, int64_t time_ns, const char *service, const char *msg,
-                    const struct kap_kv *kvs, struct kap_str line)
+static void on_line(void *ctx, enum kap_log_level level, int64_t time_ns, const char *service,
+                    const char *msg, const struct kap_kv *kvs, struct kap_str line)
 {
     struct session *s = ctx;
     if (!wanted(s, level, service, kvs))
@@ -142,7 +161,8 @@ static void close_session(void *ctx)
 static bool read_level(struct session *s, struct kap_str v)
 {
     s->and_above = v.n > 0 && (v.p[v.n - 1] == '+' || v.p[v.n - 1] == ' ');
-    s->has_level = kap_log_level_parse(kap_strn(v.p, v.n - s->and_above), &s->level) && s->level != KAP_LOG_OFF;
+    s->has_level =
+        kap_log_level_parse(kap_strn(v.p, v.n - s->and_above), &s->level) && s->level != KAP_LOG_OFF;
     return s->has_level;
 }
 
@@ -193,8 +213,10 @@ static void follow(void *ctx, struct kap_request *rq)
         return;
     }
     const char *type = s->json ? "application/json; charset=utf-8" : "application/logfmt; charset=utf-8";
-    kap_reply_stream(rq, 200, &(struct kap_stream){ .ctx = s, .size = UINT64_MAX, .content_type = type, .read = read_lines,
-                                                    .done = close_session });
+    kap_reply_stream(
+        rq, 200,
+        &(struct kap_stream){
+            .ctx = s, .size = UINT64_MAX, .content_type = type, .read = read_lines, .done = close_session });
 }
 
 const struct kap_route kap_routes_logs[] = {

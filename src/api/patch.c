@@ -7,8 +7,8 @@
 
 /* A pointer taken apart: the container that holds the last step, and the step. */
 struct place {
-    json_t *parent;   /* NULL: the document itself */
-    char *step;       /* owned */
+    json_t *parent; /* NULL: the document itself */
+    char *step;     /* owned */
 };
 
 /* The next step of a pointer ("/a~1b" is "a/b"); owned. Moves *p past it. */
@@ -101,7 +101,8 @@ static enum kap_status add(json_t **doc, const char *pointer, json_t *value, str
         good = json_array_insert(at.parent, i, value) == 0;
     json_decref(value);
     kap_free(at.step);
-    return st != KAP_OK || good ? st : kap_fail(err, KAP_EINVAL, "nothing can be added at path \"%s\"", pointer);
+    return st != KAP_OK || good ? st
+                                : kap_fail(err, KAP_EINVAL, "nothing can be added at path \"%s\"", pointer);
 }
 
 static enum kap_status take_out(json_t *doc, const char *pointer, struct kap_error *err)
@@ -129,7 +130,8 @@ static enum kap_status apply(json_t **doc, const json_t *op, struct kap_error *e
     json_t *value = json_object_get(op, "value"), *there;
     if (kind == NULL || path == NULL)
         return kap_fail(err, KAP_EINVAL, "must have \"op\" and \"path\"");
-    const bool wants_value = strcmp(kind, "add") == 0 || strcmp(kind, "replace") == 0 || strcmp(kind, "test") == 0;
+    const bool wants_value =
+        strcmp(kind, "add") == 0 || strcmp(kind, "replace") == 0 || strcmp(kind, "test") == 0;
     const bool wants_from = strcmp(kind, "move") == 0 || strcmp(kind, "copy") == 0;
     if (wants_value && value == NULL)
         return kap_fail(err, KAP_EINVAL, "\"%s\" must have a \"value\"", kind);
@@ -141,7 +143,8 @@ static enum kap_status apply(json_t **doc, const json_t *op, struct kap_error *e
         return add(doc, path, json_deep_copy(value), err);
     if (strcmp(kind, "test") == 0) {
         KAP_TRY(get(*doc, path, &there, err));
-        return json_equal(there, value) ? KAP_OK : kap_fail(err, KAP_EINVAL, "the test at path \"%s\" failed", path);
+        return json_equal(there, value) ? KAP_OK
+                                        : kap_fail(err, KAP_EINVAL, "the test at path \"%s\" failed", path);
     }
     if (strcmp(kind, "replace") == 0) {
         KAP_TRY(get(*doc, path, &there, err));

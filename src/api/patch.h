@@ -1,4 +1,5 @@
-/* JSON Patch (RFC 6902) over JSON Pointers (RFC 6901). Ownership: the result is the caller's. Threads: one at a time. */
+/* JSON Patch (RFC 6902) over JSON Pointers (RFC 6901). Ownership: the result is the caller's. Threads: one at
+ * a time. */
 #ifndef KAP_API_PATCH_H
 #define KAP_API_PATCH_H
 

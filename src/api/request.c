@@ -65,7 +65,8 @@ void kap_request_parse(struct kap_request *rq, const char *url, const char *meth
         rq->path = kap_str(kap_arena_strdup(rq->arena, url));
     const int n = MHD_get_connection_values_n(rq->conn, MHD_GET_ARGUMENT_KIND, NULL, NULL);
     if (n > 0) {
-        rq->query = KAP_ARENA_ARRAY(rq->arena, struct kap_query_pair, KAP_MIN((size_t)n, (size_t)KAP_QUERY_MAX));
+        rq->query =
+            KAP_ARENA_ARRAY(rq->arena, struct kap_query_pair, KAP_MIN((size_t)n, (size_t)KAP_QUERY_MAX));
         MHD_get_connection_values_n(rq->conn, MHD_GET_ARGUMENT_KIND, add_parameter, rq);
     }
     const char *encoding = kap_request_header(rq, "Content-Encoding");
@@ -92,7 +93,8 @@ static void unpack(struct kap_request *rq, const char *data, size_t n)
         rq->body.n += 32768 - rq->z.avail_out;
         if (st == Z_STREAM_END && rq->z.avail_in > 0)
             inflateReset(&rq->z);
-        else if (st == Z_STREAM_END || (st == Z_OK && rq->z.avail_in == 0 && rq->z.avail_out > 0) || st == Z_BUF_ERROR)
+        else if (st == Z_STREAM_END || (st == Z_OK && rq->z.avail_in == 0 && rq->z.avail_out > 0) ||
+                 st == Z_BUF_ERROR)
             break;
         else if (st != Z_OK)
             rq->unpack_error = rq->z.total_out > 0 ? "gzip: invalid checksum" : "gzip: invalid header";
@@ -101,8 +103,8 @@ static void unpack(struct kap_request *rq, const char *data, size_t n)
         rq->body.p[rq->body.n] = '\0';
 }
 
-/* A body that is too large is read to its end all the same, up to here: a client that is still sending would not see the
- * answer. */
+/* A body that is too large is read to its end all the same, up to here: a client that is still sending would
+ * not see the answer. */
 uint64_t kap_request_drain_limit(const struct kap_request *rq)
 {
     return 4 * (uint64_t)rq->max_body + ((uint64_t)256 << 20);
@@ -198,7 +200,8 @@ size_t kap_request_query_all(const struct kap_request *rq, const char *name, con
     return n;
 }
 
-bool kap_request_query_at(const struct kap_request *rq, size_t i, struct kap_str *ret_name, struct kap_str *ret_value)
+bool kap_request_query_at(const struct kap_request *rq, size_t i, struct kap_str *ret_name,
+                          struct kap_str *ret_value)
 {
     if (i >= rq->nquery)
         return false;
@@ -355,12 +358,11 @@ static void add_cors(const struct kap_request *rq, struct MHD_Response *response
         return;
     MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
     MHD_add_response_header(response, "Access-Control-Allow-Methods", "DELETE, GET, OPTIONS, POST, PATCH");
-    MHD_add_response_header(response, "Access-Control-Allow-Headers",
-                            "Accept, Accept-Encoding, Authorization, Content-Length, Content-Type, X-CSRF-Token, "
-                            "X-HTTP-Method-Override");
+    MHD_add_response_header(
+        response, "Access-Control-Allow-Headers",
+        "Accept, Accept-Encoding, Authorization, Content-Length, Content-Type, X-CSRF-Token, "
+        "X-HTTP-Method-Override");
 }
-
-
 
 enum MHD_Result kap_request_answer(struct kap_request *rq)
 {
@@ -395,7 +397,8 @@ enum MHD_Result kap_request_answer(struct kap_request *rq)
 
 static const char *peer(const struct kap_request *rq, char out[INET6_ADDRSTRLEN])
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(rq->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     out[0] = '\0';
     if (info == NULL || info->client_addr == NULL)
         return out;
@@ -403,7 +406,8 @@ static const char *peer(const struct kap_request *rq, char out[INET6_ADDRSTRLEN]
     if (sa->sa_family == AF_INET)
         inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, out, INET6_ADDRSTRLEN);
     else if (sa->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, out, INET6_ADDRSTRLEN);
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, out,
+                  INET6_ADDRSTRLEN);
     return strncmp(out, "::ffff:", 7) == 0 ? out + 7 : out;
 }
 
@@ -436,6 +440,7 @@ void kap_request_log(const struct kap_request *rq)
             kap_kv_n("username", user.n ? user : KAP_STR("-")), kap_kv_n("start", kap_buf_str(&start)),
             kap_kv_s("method", rq->method), kap_kv_s("uri", safe_uri(rq)), kap_kv_s("protocol", rq->protocol),
             kap_kv_i("status", rq->status), kap_kv_s("referer", or_dash(kap_request_header(rq, "Referer"))),
-            kap_kv_s("user-agent", or_dash(kap_request_header(rq, "User-Agent"))), kap_kv_s("request-id", rq->id),
+            kap_kv_s("user-agent", or_dash(kap_request_header(rq, "User-Agent"))),
+            kap_kv_s("request-id", rq->id),
             kap_kv_d("duration", kap_clock_system.mono_ns(NULL) - rq->start_mono));
 }

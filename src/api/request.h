@@ -12,12 +12,14 @@
 #define KAP_HTTP_PREVIEW "/kapacitor/v1preview"
 #define KAP_QUERY_MAX 256 /* parameters of one request that are looked at */
 
-struct kap_query_pair { struct kap_str name, value; };
+struct kap_query_pair {
+    struct kap_str name, value;
+};
 
 struct kap_request {
     struct kap_httpd *server;
     struct MHD_Connection *conn;
-    const struct kap_route *route;  /* NULL: none fits */
+    const struct kap_route *route; /* NULL: none fits */
     void *route_ctx;
     struct kap_arena *arena;
     const char *method, *uri, *protocol;
@@ -28,13 +30,13 @@ struct kap_request {
     /* body */
     struct kap_buf body;
     size_t max_body;
-    uint64_t received;              /* as sent, packed */
+    uint64_t received; /* as sent, packed */
     const char *unpack_error;
     z_stream z;
     /* progress */
-    kap_route_fn later;             /* instead of the route's; resumes the request itself */
-    void *data;                     /* the handler's */
-    struct kap_request *next;       /* in the queue of the workers */
+    kap_route_fn later;       /* instead of the route's; resumes the request itself */
+    void *data;               /* the handler's */
+    struct kap_request *next; /* in the queue of the workers */
     struct kap_request *prev_active, *next_active;
     /* answer */
     const char *content_type;

@@ -5,13 +5,18 @@
 int kap_api_http_status(enum kap_status st)
 {
     switch (st) {
-    case KAP_OK: return 200;
+    case KAP_OK:
+        return 200;
     case KAP_EINVAL:
     case KAP_EEXIST:
-    case KAP_ELIMIT: return 400;
-    case KAP_ENOTFOUND: return 404;
-    case KAP_ESTATE: return 409;
-    default: return 500;
+    case KAP_ELIMIT:
+        return 400;
+    case KAP_ENOTFOUND:
+        return 404;
+    case KAP_ESTATE:
+        return 409;
+    default:
+        return 500;
     }
 }
 
@@ -34,7 +39,8 @@ static bool misspelt_literal(struct kap_str s, struct kap_buf *out)
         if (same == s.n)
             kap_buf_adds(out, "unexpected EOF");
         else if (same < n)
-            kap_buf_addf(out, "invalid character '%c' in literal %s (expecting '%c')", s.p[same], words[w], words[w][same]);
+            kap_buf_addf(out, "invalid character '%c' in literal %s (expecting '%c')", s.p[same], words[w],
+                         words[w][same]);
         return same < n;
     }
     return false;
@@ -78,12 +84,14 @@ bool kap_query_int(struct kap_request *rq, const char *name, int64_t *ret)
         return true;
     KAP_AUTO_BUF struct kap_buf quoted = { 0 };
     kap_buf_addq(&quoted, v);
-    kap_reply_error(rq, 400, "invalid %s parameter %s must be an integer: strconv.ParseInt: parsing %s: invalid syntax", name,
-                    quoted.p, quoted.p);
+    kap_reply_error(
+        rq, 400, "invalid %s parameter %s must be an integer: strconv.ParseInt: parsing %s: invalid syntax",
+        name, quoted.p, quoted.p);
     return false;
 }
 
-bool kap_query_word(struct kap_request *rq, const char *name, const char *usual, const char *other, bool *ret_other)
+bool kap_query_word(struct kap_request *rq, const char *name, const char *usual, const char *other,
+                    bool *ret_other)
 {
     const struct kap_str v = kap_request_query(rq, name);
     *ret_other = kap_str_is(v, other);
@@ -97,9 +105,9 @@ bool kap_query_word(struct kap_request *rq, const char *name, const char *usual,
 
 void kap_api_routes(struct kap_httpd *h, const struct kap_api *api)
 {
-    const struct kap_route *const all[] = { kap_routes_basic, kap_routes_write, kap_routes_tasks, kap_routes_templates,
-                                            kap_routes_topics,  kap_routes_cluster, kap_routes_vars,
-                                            kap_routes_logs };
+    const struct kap_route *const all[] = { kap_routes_basic,     kap_routes_write,  kap_routes_tasks,
+                                            kap_routes_templates, kap_routes_topics, kap_routes_cluster,
+                                            kap_routes_vars,      kap_routes_logs };
     for (size_t i = 0; i < KAP_COUNT(all); i++)
         kap_httpd_add(h, all[i], (void *)(uintptr_t)api);
 }

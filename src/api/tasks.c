@@ -15,7 +15,8 @@ static bool read_view(struct kap_request *rq, struct kap_task_view *view)
 
 static bool read_list_view(struct kap_request *rq, struct kap_task_view *view)
 {
-    if (!read_view(rq, view) || !kap_query_int(rq, "offset", &view->offset) || !kap_query_int(rq, "limit", &view->limit))
+    if (!read_view(rq, view) || !kap_query_int(rq, "offset", &view->offset) ||
+        !kap_query_int(rq, "limit", &view->limit))
         return false;
     view->nfields = kap_request_query_all(rq, "fields", &view->fields);
     return true;
@@ -60,8 +61,9 @@ static void show_output(const struct kap_api *api, struct kap_request *rq, size_
 {
     const struct kap_str tail = kap_request_tail(rq);
     struct kap_error err;
-    const enum kap_status st = kap_outputs_get(api->outputs, kap_strn(tail.p, slash),
-                                               kap_strn(tail.p + slash + 1, tail.n - slash - 1), kap_request_out(rq), &err);
+    const enum kap_status st =
+        kap_outputs_get(api->outputs, kap_strn(tail.p, slash),
+                        kap_strn(tail.p + slash + 1, tail.n - slash - 1), kap_request_out(rq), &err);
     if (st == KAP_ENOTFOUND)
         kap_reply_error(rq, 404, "no task exists");
     else
@@ -94,7 +96,10 @@ static void update_task(void *ctx, struct kap_request *rq)
     const struct kap_api *api = ctx;
     struct kap_error err;
     if (has_id(rq, "task"))
-        answer(rq, kap_task_update(api->tasks, kap_request_tail(rq), kap_request_body(rq), kap_request_out(rq), &err), &err);
+        answer(rq,
+               kap_task_update(api->tasks, kap_request_tail(rq), kap_request_body(rq), kap_request_out(rq),
+                               &err),
+               &err);
 }
 
 static void delete_task(void *ctx, struct kap_request *rq)
@@ -110,12 +115,9 @@ static void delete_task(void *ctx, struct kap_request *rq)
 }
 
 const struct kap_route kap_routes_tasks[] = {
-    { "GET", "/tasks", list_tasks, 0, 0 },
-    { "POST", "/tasks", create_task, 0, MAX_BODY_BYTES },
-    { "GET", "/tasks/", show_task, 0, 0 },
-    { "PATCH", "/tasks/", update_task, 0, MAX_BODY_BYTES },
-    { "DELETE", "/tasks/", delete_task, 0, 0 },
-    { 0 },
+    { "GET", "/tasks", list_tasks, 0, 0 },      { "POST", "/tasks", create_task, 0, MAX_BODY_BYTES },
+    { "GET", "/tasks/", show_task, 0, 0 },      { "PATCH", "/tasks/", update_task, 0, MAX_BODY_BYTES },
+    { "DELETE", "/tasks/", delete_task, 0, 0 }, { 0 },
 };
 
 /* --- templates --- */
@@ -142,7 +144,8 @@ static void show_template(void *ctx, struct kap_request *rq)
     struct kap_task_view view;
     struct kap_error err;
     if (has_id(rq, "template") && read_view(rq, &view))
-        answer(rq, kap_template_show(api->tasks, kap_request_tail(rq), &view, kap_request_out(rq), &err), &err);
+        answer(rq, kap_template_show(api->tasks, kap_request_tail(rq), &view, kap_request_out(rq), &err),
+               &err);
 }
 
 static void update_template(void *ctx, struct kap_request *rq)
@@ -150,7 +153,9 @@ static void update_template(void *ctx, struct kap_request *rq)
     const struct kap_api *api = ctx;
     struct kap_error err;
     if (has_id(rq, "template"))
-        answer(rq, kap_template_update(api->tasks, kap_request_tail(rq), kap_request_body(rq), kap_request_out(rq), &err),
+        answer(rq,
+               kap_template_update(api->tasks, kap_request_tail(rq), kap_request_body(rq),
+                                   kap_request_out(rq), &err),
                &err);
 }
 

@@ -1,12 +1,13 @@
 /* /alerts/topics: topics, their events and their handlers. */
-#include "alert/topics.h"
-
-#include "api/patch.h"
 #include "api/resource.h"
+
+#include "alert/topics.h"
+#include "api/patch.h"
 #include "base/mem.h"
 #include "task/handlers.h"
 
-/* T, T/events, T/events/E, T/handlers, T/handlers/H; anything else below T is T itself, as in the reference. */
+/* T, T/events, T/events/E, T/handlers, T/handlers/H; anything else below T is T itself, as in the reference.
+ */
 struct target {
     struct kap_str topic;
     enum { THE_TOPIC, EVENTS, ONE_EVENT, HANDLERS, ONE_HANDLER } what;
@@ -53,7 +54,9 @@ static void list_topics(void *ctx, struct kap_request *rq)
     struct kap_json j;
     struct kap_error err;
     kap_reply_json(rq, &j);
-    answer(rq, kap_topics_list_json(api->topics, kap_request_query(rq, "pattern"), kap_request_query(rq, "min-level"), &j, &err),
+    answer(rq,
+           kap_topics_list_json(api->topics, kap_request_query(rq, "pattern"),
+                                kap_request_query(rq, "min-level"), &j, &err),
            &err);
 }
 
@@ -66,11 +69,21 @@ static void show(void *ctx, struct kap_request *rq)
     struct kap_error err = { 0 };
     kap_reply_json(rq, &j);
     switch (t.what) {
-    case THE_TOPIC: st = kap_topics_topic_json(topics, t.topic, &j, &err); break;
-    case EVENTS: st = kap_topics_events_json(topics, t.topic, kap_request_query(rq, "min-level"), &j, &err); break;
-    case ONE_EVENT: st = kap_topics_event_json(topics, t.topic, t.id, &j, &err); break;
-    case HANDLERS: st = kap_topics_handlers_json(topics, t.topic, kap_request_query(rq, "pattern"), &j, &err); break;
-    case ONE_HANDLER: st = kap_topics_handler_json(topics, t.topic, t.id, &j, &err); break;
+    case THE_TOPIC:
+        st = kap_topics_topic_json(topics, t.topic, &j, &err);
+        break;
+    case EVENTS:
+        st = kap_topics_events_json(topics, t.topic, kap_request_query(rq, "min-level"), &j, &err);
+        break;
+    case ONE_EVENT:
+        st = kap_topics_event_json(topics, t.topic, t.id, &j, &err);
+        break;
+    case HANDLERS:
+        st = kap_topics_handlers_json(topics, t.topic, kap_request_query(rq, "pattern"), &j, &err);
+        break;
+    case ONE_HANDLER:
+        st = kap_topics_handler_json(topics, t.topic, t.id, &j, &err);
+        break;
     }
     answer(rq, st, &err);
 }
@@ -86,7 +99,8 @@ static void show_spec(struct kap_request *rq, const struct kap_handler_spec *spe
 }
 
 /* The spec in a body; false: answered. */
-static bool read_spec(struct kap_request *rq, struct kap_str topic, const char *complaint, struct kap_handler_spec *ret)
+static bool read_spec(struct kap_request *rq, struct kap_str topic, const char *complaint,
+                      struct kap_handler_spec *ret)
 {
     const struct kap_str body = kap_request_body(rq);
     KAP_AUTO_FREE char *name = kap_strndup(topic.p, topic.n);
@@ -112,7 +126,8 @@ static bool read_spec(struct kap_request *rq, struct kap_str topic, const char *
     return true;
 }
 
-static void put_spec(const struct kap_api *api, struct kap_request *rq, struct kap_handler_spec *spec, const char *old_id)
+static void put_spec(const struct kap_api *api, struct kap_request *rq, struct kap_handler_spec *spec,
+                     const char *old_id)
 {
     struct kap_error err;
     if (kap_topic_handlers_put(api->handlers, spec, old_id, &err) == KAP_OK)
@@ -131,7 +146,8 @@ static void create_handler(void *ctx, struct kap_request *rq)
 }
 
 /* The stored one; false: answered. */
-static bool find_spec(const struct kap_api *api, struct kap_request *rq, const struct target *t, struct kap_handler_spec *ret)
+static bool find_spec(const struct kap_api *api, struct kap_request *rq, const struct target *t,
+                      struct kap_handler_spec *ret)
 {
     struct kap_error err;
     const enum kap_status st = kap_topic_handlers_get(api->handlers, t->topic, t->id, ret, &err);

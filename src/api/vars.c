@@ -12,7 +12,7 @@ struct kap_api_stats {
     struct kap_json *j;
     const struct kap_api *api;
     char cluster_id[37], server_id[37];
-    size_t n;                         /* of statistics written */
+    size_t n; /* of statistics written */
 };
 
 /* A statistic: {"name", "tags": {.., host, cluster_id, server_id}, "values": {..}} under a key of its own. */
@@ -53,21 +53,26 @@ void kap_api_stat_end(struct kap_api_stats *w)
     kap_json_object_end(w->j);
 }
 
-static void write_ingress(void *ctx, struct kap_str db, struct kap_str rp, struct kap_str measurement, int64_t points)
+static void write_ingress(void *ctx, struct kap_str db, struct kap_str rp, struct kap_str measurement,
+                          int64_t points)
 {
     struct kap_api_stats *w = ctx;
     KAP_AUTO_FREE char *d = kap_strndup(db.p, db.n);
     KAP_AUTO_FREE char *r = kap_strndup(rp.p, rp.n);
     KAP_AUTO_FREE char *m = kap_strndup(measurement.p, measurement.n);
-    const char *const tags[] = { "database", d, "measurement", m, "retention_policy", r, "task_master", "main", NULL };
+    const char *const tags[] = { "database",    d,      "measurement", m, "retention_policy", r,
+                                 "task_master", "main", NULL };
     kap_api_stat_begin(w, "ingress", tags);
     kap_api_stat_value(w, "points_received", points);
     kap_api_stat_end(w);
 }
 
-static void write_node(struct kap_api_stats *w, const char *task, const char *type, const struct kap_node_stats *st)
+static void write_node(struct kap_api_stats *w, const char *task, const char *type,
+                       const struct kap_node_stats *st)
 {
-    const char *const tags[] = { "kind", st->node->type->kind, "node", st->node->name, "task", task, "type", type, NULL };
+    const char *const tags[] = {
+        "kind", st->node->type->kind, "node", st->node->name, "task", task, "type", type, NULL
+    };
     kap_api_stat_begin(w, "nodes", tags);
     kap_api_stat_value(w, "avg_exec_time_ns", st->avg_exec_time_ns);
     kap_api_stat_value(w, "collected", st->collected);
@@ -79,7 +84,9 @@ static void write_node(struct kap_api_stats *w, const char *task, const char *ty
         kap_api_stat_value(w, st->counter_names[i], st->counters[i]);
     kap_api_stat_end(w);
     for (size_t i = 0; i < st->nedges; i++) {
-        const char *const edge[] = { "child", st->edges[i].to->name, "parent", st->node->name, "task", task, "type", type, NULL };
+        const char *const edge[] = {
+            "child", st->edges[i].to->name, "parent", st->node->name, "task", task, "type", type, NULL
+        };
         kap_api_stat_begin(w, "edges", edge);
         kap_api_stat_value(w, "collected", st->edges[i].processed);
         kap_api_stat_value(w, "emitted", st->edges[i].processed);
@@ -146,11 +153,24 @@ static void write_engine(struct kap_api_stats *w)
 static void write_memory(struct kap_json *j)
 {
     const struct mallinfo2 m = mallinfo2();
-    const struct { const char *name; size_t v; } figures[] = {
-        { "Alloc", m.uordblks + m.hblkhd }, { "TotalAlloc", m.uordblks + m.hblkhd }, { "Sys", m.arena + m.hblkhd },
-        { "Mallocs", 0 }, { "Frees", 0 }, { "Lookups", 0 }, { "HeapAlloc", m.uordblks + m.hblkhd },
-        { "HeapSys", m.arena + m.hblkhd }, { "HeapIdle", m.fordblks }, { "HeapInuse", m.uordblks + m.hblkhd },
-        { "HeapReleased", 0 }, { "HeapObjects", 0 }, { "NumGC", 0 }, { "PauseTotalNs", 0 },
+    const struct {
+        const char *name;
+        size_t v;
+    } figures[] = {
+        { "Alloc", m.uordblks + m.hblkhd },
+        { "TotalAlloc", m.uordblks + m.hblkhd },
+        { "Sys", m.arena + m.hblkhd },
+        { "Mallocs", 0 },
+        { "Frees", 0 },
+        { "Lookups", 0 },
+        { "HeapAlloc", m.uordblks + m.hblkhd },
+        { "HeapSys", m.arena + m.hblkhd },
+        { "HeapIdle", m.fordblks },
+        { "HeapInuse", m.uordblks + m.hblkhd },
+        { "HeapReleased", 0 },
+        { "HeapObjects", 0 },
+        { "NumGC", 0 },
+        { "PauseTotalNs", 0 },
     };
     kap_json_key(j, "memstats");
     kap_json_object(j);
@@ -164,7 +184,9 @@ static void write_memory(struct kap_json *j)
 static void write_texts(struct kap_api_stats *w)
 {
     struct kap_json *j = w->j;
-    const struct { const char *key, *v; } texts[] = {
+    const struct {
+        const char *key, *v;
+    } texts[] = {
         { "cluster_id", w->cluster_id }, { "server_id", w->server_id }, { "product", "kapacitor" },
         { "version", KAP_VERSION },      { "platform", "linux-amd64" },
     };

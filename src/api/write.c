@@ -1,5 +1,5 @@
-/* /write: line protocol into the engine. Parsed on the connection's thread; when the engine has no room the connection is
- * suspended until it has, so that no thread waits and nothing is dropped. */
+/* /write: line protocol into the engine. Parsed on the connection's thread; when the engine has no room the
+ * connection is suspended until it has, so that no thread waits and nothing is dropped. */
 #include "api/resource.h"
 #include "engine/engine.h"
 
@@ -60,8 +60,10 @@ static void serve_write(void *ctx, struct kap_request *rq)
     const struct kap_api *api = ctx;
     struct kap_httpd_stats *st = kap_httpd_stats(kap_request_server(rq));
     const struct kap_str rp = kap_request_query(rq, "rp");
-    const struct kap_write w = { .db = kap_request_query(rq, "db"), .rp = rp.n ? rp : api->default_rp,
-                                 .precision = kap_request_query(rq, "precision"), .body = kap_request_body(rq) };
+    const struct kap_write w = { .db = kap_request_query(rq, "db"),
+                                 .rp = rp.n ? rp : api->default_rp,
+                                 .precision = kap_request_query(rq, "precision"),
+                                 .body = kap_request_body(rq) };
     st->write_requests++;
     st->write_bytes += w.body.n;
     struct kap_input *input;

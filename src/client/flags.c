@@ -34,13 +34,15 @@ static enum kap_status set(const struct kap_flag *f, const char *value, struct k
     } else {
         struct kap_flag_list *list = f->value;
         if (list->n == KAP_COUNT(list->v))
-            return kap_fail(err, KAP_ELIMIT, "flag -%s is given more than %zu times", f->name, KAP_COUNT(list->v));
+            return kap_fail(err, KAP_ELIMIT, "flag -%s is given more than %zu times", f->name,
+                            KAP_COUNT(list->v));
         list->v[list->n++] = value;
     }
     return KAP_OK;
 }
 
-enum kap_status kap_flags_parse(const struct kap_flag *flags, char **args, size_t n, size_t *ret, struct kap_error *err)
+enum kap_status kap_flags_parse(const struct kap_flag *flags, char **args, size_t n, size_t *ret,
+                                struct kap_error *err)
 {
     size_t i = 0;
     while (i < n && args[i][0] == '-' && args[i][1] != '\0') {
@@ -70,5 +72,6 @@ enum kap_status kap_flags_parse(const struct kap_flag *flags, char **args, size_
 void kap_flags_print(const struct kap_flag *flags, struct kap_buf *out)
 {
     for (; flags->kind != KAP_FLAG_END; flags++)
-        kap_buf_addf(out, "  -%s%s\n\t%s\n", flags->name, flags->kind == KAP_FLAG_BOOL ? "" : " string", flags->doc);
+        kap_buf_addf(out, "  -%s%s\n\t%s\n", flags->name, flags->kind == KAP_FLAG_BOOL ? "" : " string",
+                     flags->doc);
 }

@@ -1,5 +1,5 @@
-/* Command-line flags as users of the Go programs write them: -name value, -name=value, --name, and the first word that
- * is no flag ends them ("--" as well). Ownership: values point into argv. */
+/* Command-line flags as users of the Go programs write them: -name value, -name=value, --name, and the first
+ * word that is no flag ends them ("--" as well). Ownership: values point into argv. */
 #ifndef KAP_CLIENT_FLAGS_H
 #define KAP_CLIENT_FLAGS_H
 
@@ -25,8 +25,10 @@ struct kap_flag {
     const char *doc;
 };
 
-/* Reads flags from args[0..n); *ret is the number of words used. KAP_EINVAL: "flag provided but not defined: -x". */
-enum kap_status kap_flags_parse(const struct kap_flag *flags, char **args, size_t n, size_t *ret, struct kap_error *err);
+/* Reads flags from args[0..n); *ret is the number of words used. KAP_EINVAL: "flag provided but not defined:
+ * -x". */
+enum kap_status kap_flags_parse(const struct kap_flag *flags, char **args, size_t n, size_t *ret,
+                                struct kap_error *err);
 /* Two lines for each flag, for help texts. */
 void kap_flags_print(const struct kap_flag *flags, struct kap_buf *out);
 /* "1", "t", "true", ..: as Go reads booleans. */

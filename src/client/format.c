@@ -53,8 +53,7 @@ static const char **names(const json_t *object, size_t *ret_n)
     size_t i = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-        v[i++] = key;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) v[i++] = key;
     qsort(v, n, sizeof *v, by_string);
     *ret_n = n;
     return v;
@@ -154,7 +153,8 @@ static void var_table(const json_t *vars, bool with_description, struct kap_buf 
         const json_t *var = json_object_get(vars, v[i]);
         KAP_AUTO_BUF struct kap_buf value = { 0 };
         var_value(var, &value);
-        kap_table_row(t, (const char *const[]){ v[i], text(var, "type"), value.p ? value.p : "", text(var, "description") });
+        kap_table_row(t, (const char *const[]){ v[i], text(var, "type"), value.p ? value.p : "",
+                                                text(var, "description") });
     }
     kap_free(v);
     print_table(t, out);
@@ -175,8 +175,9 @@ void kap_format_tasks(const json_t *tasks, struct kap_buf *out)
     for (size_t i = 0; i < n; i++) {
         KAP_AUTO_BUF struct kap_buf list = { 0 };
         dbrps(json_object_get(v[i], "dbrps"), &list);
-        kap_table_row(t, (const char *const[]){ text(v[i], "id"), text(v[i], "type"), text(v[i], "status"),
-                                                json_is_true(json_object_get(v[i], "executing")) ? "true" : "false", list.p });
+        kap_table_row(t, (const char *const[]){
+                             text(v[i], "id"), text(v[i], "type"), text(v[i], "status"),
+                             json_is_true(json_object_get(v[i], "executing")) ? "true" : "false", list.p });
     }
     kap_free(v);
     print_table(t, out);
@@ -184,7 +185,9 @@ void kap_format_tasks(const json_t *tasks, struct kap_buf *out)
 
 void kap_format_templates(const json_t *templates, struct kap_buf *out)
 {
-    static const struct kap_column columns[] = { { "ID", 3, false, false }, { "Type", 10, true, false }, { "Vars", 40, true, false } };
+    static const struct kap_column columns[] = { { "ID", 3, false, false },
+                                                 { "Type", 10, true, false },
+                                                 { "Vars", 40, true, false } };
     struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
     size_t n, nvars;
     const json_t **v = sorted(templates, "id", &n);
@@ -202,7 +205,9 @@ void kap_format_templates(const json_t *templates, struct kap_buf *out)
 
 void kap_format_topics(const json_t *topics, struct kap_buf *out)
 {
-    static const struct kap_column columns[] = { { "ID", 3, false, false }, { "Level", 9, false, false }, { "Collected", 10, true, true } };
+    static const struct kap_column columns[] = { { "ID", 3, false, false },
+                                                 { "Level", 9, false, false },
+                                                 { "Collected", 10, true, true } };
     struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
     size_t i;
     json_t *v;
@@ -217,7 +222,9 @@ void kap_format_topics(const json_t *topics, struct kap_buf *out)
 
 void kap_format_topic_handlers(const json_t *handlers, struct kap_buf *out)
 {
-    static const struct kap_column columns[] = { { "Topic", 11, false, false }, { "ID", 11, false, false }, { "Kind", 11, false, false } };
+    static const struct kap_column columns[] = { { "Topic", 11, false, false },
+                                                 { "ID", 11, false, false },
+                                                 { "Kind", 11, false, false } };
     struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
     size_t i;
     json_t *v;
@@ -277,16 +284,19 @@ void kap_format_template(const json_t *tmpl, struct kap_buf *out)
 static int by_event_time(const void *a, const void *b)
 {
     int64_t x = 0, y = 0;
-    kap_time_parse_rfc3339(kap_str(text(json_object_get(*(const json_t *const *)a, "state"), "time")), &x, NULL);
-    kap_time_parse_rfc3339(kap_str(text(json_object_get(*(const json_t *const *)b, "state"), "time")), &y, NULL);
+    kap_time_parse_rfc3339(kap_str(text(json_object_get(*(const json_t *const *)a, "state"), "time")), &x,
+                           NULL);
+    kap_time_parse_rfc3339(kap_str(text(json_object_get(*(const json_t *const *)b, "state"), "time")), &y,
+                           NULL);
     return x < y ? -1 : x > y;
 }
 
 static void event_table(const json_t *events, struct kap_buf *out)
 {
-    static const struct kap_column columns[] = {
-        { "Event", 6, false, false }, { "Level", 9, true, false }, { "Message", 8, false, false }, { "Date", 23, true, false }
-    };
+    static const struct kap_column columns[] = { { "Event", 6, false, false },
+                                                 { "Level", 9, true, false },
+                                                 { "Message", 8, false, false },
+                                                 { "Date", 23, true, false } };
     struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
     size_t n;
     const json_t **v = sorted(events, "id", &n);
@@ -295,7 +305,8 @@ static void event_table(const json_t *events, struct kap_buf *out)
         const json_t *state = json_object_get(v[i], "state");
         KAP_AUTO_BUF struct kap_buf when = { 0 };
         date(text(state, "time"), true, &when);
-        kap_table_row(t, (const char *const[]){ text(v[i], "id"), text(state, "level"), text(state, "message"), when.p });
+        kap_table_row(t, (const char *const[]){ text(v[i], "id"), text(state, "level"),
+                                                text(state, "message"), when.p });
     }
     kap_free(v);
     print_table(t, out);
@@ -316,7 +327,8 @@ void kap_format_topic(const json_t *topic, const json_t *events, const json_t *h
 
 void kap_format_topic_handler(const char *topic, const json_t *handler, struct kap_buf *out)
 {
-    char *options = json_dumps(json_object_get(handler, "options"), JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    char *options =
+        json_dumps(json_object_get(handler, "options"), JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
     line(out, "ID", text(handler, "id"));
     line(out, "Topic", topic);
     line(out, "Kind", text(handler, "kind"));
@@ -342,7 +354,8 @@ void kap_format_general_stats(const json_t *vars, struct kap_buf *out)
 static int by_source(const void *a, const void *b)
 {
     static const char *const keys[] = { "database", "retention_policy", "measurement" };
-    const json_t *x = json_object_get(*(const json_t *const *)a, "tags"), *y = json_object_get(*(const json_t *const *)b, "tags");
+    const json_t *x = json_object_get(*(const json_t *const *)a, "tags"),
+                 *y = json_object_get(*(const json_t *const *)b, "tags");
     for (size_t i = 0; i < KAP_COUNT(keys); i++) {
         const int order = strcmp(text(x, keys[i]), text(y, keys[i]));
         if (order != 0)
@@ -353,10 +366,10 @@ static int by_source(const void *a, const void *b)
 
 void kap_format_ingress_stats(const json_t *vars, struct kap_buf *out)
 {
-    static const struct kap_column columns[] = {
-        { "Database", 9, false, false }, { "Retention Policy", 17, false, false }, { "Measurement", 12, false, false },
-        { "Points Received", 15, true, true }
-    };
+    static const struct kap_column columns[] = { { "Database", 9, false, false },
+                                                 { "Retention Policy", 17, false, false },
+                                                 { "Measurement", 12, false, false },
+                                                 { "Points Received", 15, true, true } };
     const json_t *all = json_object_get(vars, "kapacitor");
     const json_t **v = KAP_ARRAY(const json_t *, json_object_size(all) + 1);
     size_t n = 0;
@@ -373,8 +386,8 @@ void kap_format_ingress_stats(const json_t *vars, struct kap_buf *out)
         const json_t *tags = json_object_get(v[i], "tags");
         KAP_AUTO_BUF struct kap_buf points = { 0 };
         kap_buf_addf(&points, "%lld", (long long)number(json_object_get(v[i], "values"), "points_received"));
-        kap_table_row(t, (const char *const[]){ text(tags, "database"), text(tags, "retention_policy"), text(tags, "measurement"),
-                                                points.p });
+        kap_table_row(t, (const char *const[]){ text(tags, "database"), text(tags, "retention_policy"),
+                                                text(tags, "measurement"), points.p });
     }
     kap_free(v);
     print_table(t, out);
@@ -385,8 +398,9 @@ void kap_format_ingress_stats(const json_t *vars, struct kap_buf *out)
 void kap_format_members(const json_t *cluster, struct kap_buf *out)
 {
     static const struct kap_column columns[] = {
-        { "Member ID", 40, false, false },   { "Gossip Address", 15, false, false }, { "RPC Address", 15, false, false },
-        { "API Address", 15, false, false }, { "Roles", 7, false, false },           { "Status", 0, false, false },
+        { "Member ID", 40, false, false },   { "Gossip Address", 15, false, false },
+        { "RPC Address", 15, false, false }, { "API Address", 15, false, false },
+        { "Roles", 7, false, false },        { "Status", 0, false, false },
     };
     line(out, "State", text(cluster, "state"));
     line(out, "Cluster ID", text(cluster, "cluster-id"));
@@ -394,8 +408,8 @@ void kap_format_members(const json_t *cluster, struct kap_buf *out)
     struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
     size_t i;
     json_t *m;
-    json_array_foreach((json_t *)(uintptr_t)json_object_get(cluster, "members"), i, m)
-        kap_table_row(t, (const char *const[]){ text(m, "id"), text(m, "gossip-address"), text(m, "rpc-address"),
-                                                text(m, "api-address"), text(m, "roles"), text(m, "status") });
+    json_array_foreach((json_t *)(uintptr_t)json_object_get(cluster, "members"), i, m) kap_table_row(
+        t, (const char *const[]){ text(m, "id"), text(m, "gossip-address"), text(m, "rpc-address"),
+                                  text(m, "api-address"), text(m, "roles"), text(m, "status") });
     print_table(t, out);
 }

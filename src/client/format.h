@@ -1,5 +1,5 @@
-/* What the clients print about tasks, templates, topics and members, from the API's JSON: the column formats that scripts
- * of users parse. Ownership: writes into the caller's buffer. */
+/* What the clients print about tasks, templates, topics and members, from the API's JSON: the column formats
+ * that scripts of users parse. Ownership: writes into the caller's buffer. */
 #ifndef KAP_CLIENT_FORMAT_H
 #define KAP_CLIENT_FORMAT_H
 

@@ -13,10 +13,12 @@ struct kap_client {
     char *base, *query; /* without and with the '?' */
 };
 
-enum kap_status kap_client_new(const char *url, bool skip_verify, struct kap_client **ret, struct kap_error *err)
+enum kap_status kap_client_new(const char *url, bool skip_verify, struct kap_client **ret,
+                               struct kap_error *err)
 {
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return kap_fail(err, KAP_EINVAL, "invalid URL \"%s\": it must be http://host:port or https://host:port", url);
+        return kap_fail(err, KAP_EINVAL,
+                        "invalid URL \"%s\": it must be http://host:port or https://host:port", url);
     struct kap_client *c = KAP_NEW(struct kap_client);
     size_t n = strcspn(url, "?");
     c->query = kap_strdup(url + n);
@@ -108,7 +110,8 @@ static size_t receive_piece(char *p, size_t size, size_t n, void *ctx)
     return f->ended ? 0 : size * n;
 }
 
-enum kap_status kap_client_follow(struct kap_client *c, const char *path, bool (*fn)(void *ctx, struct kap_str piece), void *ctx,
+enum kap_status kap_client_follow(struct kap_client *c, const char *path,
+                                  bool (*fn)(void *ctx, struct kap_str piece), void *ctx,
                                   struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf url = { 0 };
@@ -127,15 +130,16 @@ enum kap_status kap_client_follow(struct kap_client *c, const char *path, bool (
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     enum kap_status st = KAP_OK;
     if (code != CURLE_OK && !f.ended)
-        st = kap_fail(err, KAP_EIO, "cannot reach the server at %s: %s", c->base, problem[0] ? problem : curl_easy_strerror(code));
+        st = kap_fail(err, KAP_EIO, "cannot reach the server at %s: %s", c->base,
+                      problem[0] ? problem : curl_easy_strerror(code));
     else if (!f.ended && (status < 200 || status > 299))
         st = server_says(status, &f.problem, err);
     kap_buf_done(&f.problem);
     return st;
 }
 
-enum kap_status kap_client_call(struct kap_client *c, const char *method, const char *path, const struct kap_str *body,
-                                struct kap_buf *out, struct kap_error *err)
+enum kap_status kap_client_call(struct kap_client *c, const char *method, const char *path,
+                                const struct kap_str *body, struct kap_buf *out, struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf url = { 0 };
     KAP_AUTO_BUF struct kap_buf answer = { .max = MAX_ANSWER_BYTES };
@@ -157,7 +161,8 @@ enum kap_status kap_client_call(struct kap_client *c, const char *method, const 
     const CURLcode code = curl_easy_perform(c->curl);
     curl_slist_free_all(headers);
     if (code != CURLE_OK)
-        return kap_fail(err, KAP_EIO, "cannot reach the server at %s: %s", c->base, problem[0] ? problem : curl_easy_strerror(code));
+        return kap_fail(err, KAP_EIO, "cannot reach the server at %s: %s", c->base,
+                        problem[0] ? problem : curl_easy_strerror(code));
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200 || status > 299)
@@ -167,8 +172,8 @@ enum kap_status kap_client_call(struct kap_client *c, const char *method, const 
     return KAP_OK;
 }
 
-enum kap_status kap_client_json(struct kap_client *c, const char *method, const char *path, const json_t *body,
-                                json_t **ret, struct kap_error *err)
+enum kap_status kap_client_json(struct kap_client *c, const char *method, const char *path,
+                                const json_t *body, json_t **ret, struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf answer = { 0 };
     char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
@@ -180,7 +185,8 @@ enum kap_status kap_client_json(struct kap_client *c, const char *method, const 
     json_error_t why;
     json_t *json = answer.n ? json_loadb(answer.p, answer.n, JSON_DECODE_ANY, &why) : NULL;
     if (answer.n && json == NULL)
-        return kap_fail(err, KAP_EIO, "the answer of %s is no JSON: %s (is it a Kapacitor server?)", c->base, why.text);
+        return kap_fail(err, KAP_EIO, "the answer of %s is no JSON: %s (is it a Kapacitor server?)", c->base,
+                        why.text);
     *ret = json;
     return KAP_OK;
 }

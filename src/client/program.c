@@ -8,7 +8,8 @@
 #define DEFAULT_URL "http://localhost:9092"
 #define MAX_FILE_BYTES (16 << 20)
 
-enum kap_status kap_program_connect(const char *url, bool skip_verify, struct kap_client **ret, struct kap_error *err)
+enum kap_status kap_program_connect(const char *url, bool skip_verify, struct kap_client **ret,
+                                    struct kap_error *err)
 {
     const char *unsafe = getenv("KAPACITOR_UNSAFE_SSL"), *env = getenv("KAPACITOR_URL");
     if (unsafe && *unsafe && !skip_verify && !kap_flags_bool(unsafe, &skip_verify))

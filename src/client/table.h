@@ -1,6 +1,6 @@
-/* Tables with aligned columns. A column is as wide as its longest cell and one more, or its least width; the last one is
- * filled up only when it has a least width. Widths count characters, not bytes.
- * Ownership: cells are copied. Threads: one at a time. */
+/* Tables with aligned columns. A column is as wide as its longest cell and one more, or its least width; the
+ * last one is filled up only when it has a least width. Widths count characters, not bytes. Ownership: cells
+ * are copied. Threads: one at a time. */
 #ifndef KAP_CLIENT_TABLE_H
 #define KAP_CLIENT_TABLE_H
 

@@ -18,10 +18,49 @@ extern char **environ;
 
 /* Sections of stock files that this server does not have yet; their keys are not looked at. */
 static const char *const known_sections[] = {
-    "alerta", "auth", "azure", "bigpanda", "collectd", "consul", "discord", "dns", "ec2", "file-discovery", "fluxtask",
-    "gce", "graphite", "hipchat", "kafka", "kubernetes", "marathon", "mqtt", "nerve", "opentsdb", "opsgenie", "opsgenie2",
-    "pagerduty", "pagerduty2", "pushover", "scraper", "sensu", "serverset", "servicenow", "slack", "smtp", "snmptrap",
-    "static-discovery", "swarm", "talk", "teams", "telegram", "tls", "triton", "udf", "udp", "victorops", "zenoss",
+    "alerta",
+    "auth",
+    "azure",
+    "bigpanda",
+    "collectd",
+    "consul",
+    "discord",
+    "dns",
+    "ec2",
+    "file-discovery",
+    "fluxtask",
+    "gce",
+    "graphite",
+    "hipchat",
+    "kafka",
+    "kubernetes",
+    "marathon",
+    "mqtt",
+    "nerve",
+    "opentsdb",
+    "opsgenie",
+    "opsgenie2",
+    "pagerduty",
+    "pagerduty2",
+    "pushover",
+    "scraper",
+    "sensu",
+    "serverset",
+    "servicenow",
+    "slack",
+    "smtp",
+    "snmptrap",
+    "static-discovery",
+    "swarm",
+    "talk",
+    "teams",
+    "telegram",
+    "tls",
+    "triton",
+    "udf",
+    "udp",
+    "victorops",
+    "zenoss",
 };
 
 static void note(struct kap_config *c, enum kap_log_level level, const char *fmt, ...)
@@ -76,8 +115,13 @@ static void add_handlers(struct kap_config *c, const struct kap_handler_type *co
             continue;
         struct kap_section *def = KAP_ARENA_NEW(c->arena, struct kap_section);
         *def = (struct kap_section){
-            .name = type->section, .doc = type->doc, .size = type->config_size, .init = type->config_init,
-            .props = type->config_props, .many = type->config_many, .has_default = type->config_many,
+            .name = type->section,
+            .doc = type->doc,
+            .size = type->config_size,
+            .init = type->config_init,
+            .props = type->config_props,
+            .many = type->config_many,
+            .has_default = type->config_many,
             .element_key = type->config_many ? handler_element_key(type) : NULL,
         };
         add_section(c, def);
@@ -119,8 +163,8 @@ static enum kap_status wrong_type(const struct kap_toml *v, const char *want, st
     return kap_fail(err, KAP_EINVAL, "must be %s, got %s", want, kap_toml_kind_name(v->kind));
 }
 
-static enum kap_status set_strings(struct kap_strings *list, const struct kap_toml *v, struct kap_arena *arena,
-                                   struct kap_error *err)
+static enum kap_status set_strings(struct kap_strings *list, const struct kap_toml *v,
+                                   struct kap_arena *arena, struct kap_error *err)
 {
     if (v->kind != KAP_TOML_ARRAY)
         return wrong_type(v, "a list of strings", err);
@@ -146,22 +190,34 @@ static enum kap_status set_duration(int64_t *ret, const struct kap_toml *v, stru
     if (v->s.n == 0)
         return KAP_OK;
     if (kap_duration_parse_go(v->s, ret, NULL) != KAP_OK)
-        return kap_fail(err, KAP_EINVAL, "must be a duration like \"10s\" or \"1h30m\", got \"%.*s\"", KAP_STR_ARG(v->s));
+        return kap_fail(err, KAP_EINVAL, "must be a duration like \"10s\" or \"1h30m\", got \"%.*s\"",
+                        KAP_STR_ARG(v->s));
     return KAP_OK;
 }
 
 /* A TOML value as the argument of a property's own function. */
-static enum kap_status to_arg(const struct kap_toml *v, struct kap_arena *arena, struct kap_arg *ret, struct kap_error *err)
+static enum kap_status to_arg(const struct kap_toml *v, struct kap_arena *arena, struct kap_arg *ret,
+                              struct kap_error *err)
 {
     *ret = (struct kap_arg){ .kind = KAP_ARG_VALUE };
     switch (v->kind) {
     case KAP_TOML_STRING:
-    case KAP_TOML_TIME: ret->value = kap_value_s(v->s); return KAP_OK;
-    case KAP_TOML_INT: ret->value = kap_value_i(v->i); return KAP_OK;
-    case KAP_TOML_FLOAT: ret->value = kap_value_f(v->f); return KAP_OK;
-    case KAP_TOML_BOOL: ret->value = kap_value_b(v->b); return KAP_OK;
-    case KAP_TOML_TABLE: return kap_fail(err, KAP_EINVAL, "must not hold a table in a table");
-    case KAP_TOML_ARRAY: break;
+    case KAP_TOML_TIME:
+        ret->value = kap_value_s(v->s);
+        return KAP_OK;
+    case KAP_TOML_INT:
+        ret->value = kap_value_i(v->i);
+        return KAP_OK;
+    case KAP_TOML_FLOAT:
+        ret->value = kap_value_f(v->f);
+        return KAP_OK;
+    case KAP_TOML_BOOL:
+        ret->value = kap_value_b(v->b);
+        return KAP_OK;
+    case KAP_TOML_TABLE:
+        return kap_fail(err, KAP_EINVAL, "must not hold a table in a table");
+    case KAP_TOML_ARRAY:
+        break;
     }
     struct kap_strings strings;
     KAP_TRY(set_strings(&strings, v, arena, err));
@@ -215,12 +271,16 @@ static enum kap_status set_value(const struct kap_prop *p, void *element, const 
             return wrong_type(v, "true or false", err);
         *(bool *)at = v->b;
         return KAP_OK;
-    case KAP_PROP_DURATION: return set_duration(at, v, err);
+    case KAP_PROP_DURATION:
+        return set_duration(at, v, err);
     case KAP_PROP_STRINGS:
-    case KAP_PROP_STRINGS_ADD: return set_strings(at, v, arena, err);
-    case KAP_PROP_CALL: return call_setter(p, element, v, arena, err);
+    case KAP_PROP_STRINGS_ADD:
+        return set_strings(at, v, arena, err);
+    case KAP_PROP_CALL:
+        return call_setter(p, element, v, arena, err);
     case KAP_PROP_LAMBDA:
-    case KAP_PROP_END: break;
+    case KAP_PROP_END:
+        break;
     }
     return kap_fail(err, KAP_EINTERNAL, "cannot be set in a file");
 }
@@ -242,8 +302,8 @@ static void unknown_key(struct kap_config *c, const struct kap_section *def, con
     }
     const int closest = kap_closest(kap_arena_printf(c->arena, "%.*s", KAP_STR_ARG(pair->key)), names, n);
     note(c, KAP_LOG_WARN, "%s:%d:%d: unknown key %s%s%s%s", c->path, pair->line, pair->column,
-         key_place(c, def, pair->key), closest >= 0 ? ", did you mean '" : "", closest >= 0 ? names[closest] : "",
-         closest >= 0 ? "'?" : "");
+         key_place(c, def, pair->key), closest >= 0 ? ", did you mean '" : "",
+         closest >= 0 ? names[closest] : "", closest >= 0 ? "'?" : "");
 }
 
 /* The stock server takes keys in any case when none fits exactly. */
@@ -260,8 +320,8 @@ static const struct kap_prop *find_prop(const struct kap_section *def, struct ka
     return NULL;
 }
 
-static enum kap_status set_element(struct kap_config *c, struct kap_config_state *s, size_t i, const struct kap_toml *table,
-                                   struct kap_error *err)
+static enum kap_status set_element(struct kap_config *c, struct kap_config_state *s, size_t i,
+                                   const struct kap_toml *table, struct kap_error *err)
 {
     for (size_t k = 0; k < table->npairs; k++) {
         const struct kap_toml_pair *pair = &table->pairs[k];
@@ -273,7 +333,8 @@ static enum kap_status set_element(struct kap_config *c, struct kap_config_state
             continue;
         }
         if (set_value(p, kap_config_element_at(s, i), pair->value, c->arena, err) != KAP_OK) {
-            kap_wrap(err, "%s:%d:%d: %s", c->path, pair->value->line, pair->value->column, key_place(c, s->def, pair->key));
+            kap_wrap(err, "%s:%d:%d: %s", c->path, pair->value->line, pair->value->column,
+                     key_place(c, s->def, pair->key));
             return KAP_EINVAL;
         }
         s->given_values[i][p - s->def->props] = pair->value;
@@ -296,12 +357,13 @@ static void odd_section(struct kap_config *c, const struct kap_toml_pair *pair)
     for (size_t i = 0; i < KAP_COUNT(known_sections); i++) {
         if (strcmp(name, known_sections[i]) != 0)
             continue;
-        bool off = pair->value->kind == KAP_TOML_TABLE && (switched_off(pair->value) || pair->value->npairs == 0);
+        bool off =
+            pair->value->kind == KAP_TOML_TABLE && (switched_off(pair->value) || pair->value->npairs == 0);
         for (size_t k = 0; k < pair->value->nitems; k++)
             off = (k == 0 || off) && switched_off(pair->value->items[k]);
         if (!off)
-            note(c, KAP_LOG_INFO, "%s:%d:%d: section [%s] is not supported yet and has no effect", c->path, pair->line,
-                 pair->column, name);
+            note(c, KAP_LOG_INFO, "%s:%d:%d: section [%s] is not supported yet and has no effect", c->path,
+                 pair->line, pair->column, name);
         return;
     }
     const char *names[128];
@@ -312,11 +374,12 @@ static void odd_section(struct kap_config *c, const struct kap_toml_pair *pair)
         names[n++] = known_sections[i];
     const int closest = kap_closest(name, names, n);
     note(c, KAP_LOG_WARN, "%s:%d:%d: unknown section [%s]%s%s%s", c->path, pair->line, pair->column, name,
-         closest >= 0 ? ", did you mean [" : "", closest >= 0 ? names[closest] : "", closest >= 0 ? "]?" : "");
+         closest >= 0 ? ", did you mean [" : "", closest >= 0 ? names[closest] : "",
+         closest >= 0 ? "]?" : "");
 }
 
-static enum kap_status read_section(struct kap_config *c, struct kap_config_state *s, const struct kap_toml_pair *pair,
-                                    struct kap_error *err)
+static enum kap_status read_section(struct kap_config *c, struct kap_config_state *s,
+                                    const struct kap_toml_pair *pair, struct kap_error *err)
 {
     const struct kap_toml *v = pair->value;
     s->given = true;
@@ -325,11 +388,11 @@ static enum kap_status read_section(struct kap_config *c, struct kap_config_stat
         return set_element(c, s, s->n - 1, v, err);
     }
     if (!s->def->many && v->nitems > 1)
-        return kap_fail(err, KAP_EINVAL, "%s:%d:%d: section [%s] may be given only once", c->path, v->items[1]->line,
-                        v->items[1]->column, s->def->name);
+        return kap_fail(err, KAP_EINVAL, "%s:%d:%d: section [%s] may be given only once", c->path,
+                        v->items[1]->line, v->items[1]->column, s->def->name);
     if (v->nitems > MAX_ELEMENTS)
-        return kap_fail(err, KAP_ELIMIT, "%s: section [[%s]] is given more than %d times", c->path, s->def->name,
-                        MAX_ELEMENTS);
+        return kap_fail(err, KAP_ELIMIT, "%s: section [[%s]] is given more than %d times", c->path,
+                        s->def->name, MAX_ELEMENTS);
     for (size_t i = 0; i < v->nitems; i++) {
         add_element(c, s);
         KAP_TRY(set_element(c, s, s->n - 1, v->items[i], err));
@@ -363,7 +426,8 @@ static enum kap_status read_file(const char *path, struct kap_buf *out, struct k
 {
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return kap_fail(err, errno == ENOENT ? KAP_ENOTFOUND : KAP_EIO, "configuration file %s: %s", path, strerror(errno));
+        return kap_fail(err, errno == ENOENT ? KAP_ENOTFOUND : KAP_EIO, "configuration file %s: %s", path,
+                        strerror(errno));
     out->max = MAX_FILE_BYTES;
     char block[8192];
     size_t n;
@@ -440,8 +504,8 @@ static struct kap_toml *env_scalar(struct kap_config *c, enum kap_toml_kind kind
 }
 
 /* The text of a variable as the value that the key wants. */
-static enum kap_status env_value(struct kap_config *c, const struct kap_prop *p, const char *text, struct kap_toml **ret,
-                                 struct kap_error *err)
+static enum kap_status env_value(struct kap_config *c, const struct kap_prop *p, const char *text,
+                                 struct kap_toml **ret, struct kap_error *err)
 {
     struct kap_toml *v = env_scalar(c, KAP_TOML_STRING, text);
     switch (p->kind) {
@@ -462,7 +526,8 @@ static enum kap_status env_value(struct kap_config *c, const struct kap_prop *p,
         if (!v->b && strcasecmp(text, "false") != 0 && strcmp(text, "0") != 0 && strcasecmp(text, "f") != 0)
             return kap_fail(err, KAP_EINVAL, "must be true or false, got \"%s\"", text);
         break;
-    default: break;
+    default:
+        break;
     }
     *ret = v;
     return KAP_OK;
@@ -499,7 +564,8 @@ static struct kap_toml *env_table(struct kap_config *c, const char *name, const 
 {
     struct kap_toml *table = NULL;
     for (size_t i = 0; given && i < given->npairs; i++) {
-        const char *key = env_name(c->arena, kap_arena_printf(c->arena, "%.*s", KAP_STR_ARG(given->pairs[i].key)));
+        const char *key =
+            env_name(c->arena, kap_arena_printf(c->arena, "%.*s", KAP_STR_ARG(given->pairs[i].key)));
         const char *text = env_get(c, kap_arena_printf(c->arena, "%s_%s", name, key));
         if (text == NULL)
             continue;
@@ -514,8 +580,8 @@ static struct kap_toml *env_table(struct kap_config *c, const char *name, const 
     return table;
 }
 
-static enum kap_status env_key(struct kap_config *c, struct kap_config_state *s, size_t i, const struct kap_prop *p,
-                               const char *prefix, struct kap_error *err)
+static enum kap_status env_key(struct kap_config *c, struct kap_config_state *s, size_t i,
+                               const struct kap_prop *p, const char *prefix, struct kap_error *err)
 {
     const char *name = kap_arena_printf(c->arena, "%s%s", prefix, env_name(c->arena, p->option));
     const size_t k = (size_t)(p - s->def->props);
@@ -554,8 +620,8 @@ static enum kap_status apply_environment(struct kap_config *c, struct kap_error 
         for (size_t i = 0; i < s->n; i++) {
             const char *section = env_name(c->arena, s->def->name);
             const char *prefix = s->def->name[0] == '\0' ? "KAPACITOR_"
-                                 : s->def->many          ? kap_arena_printf(c->arena, "KAPACITOR_%s_%zu_", section, i)
-                                                         : kap_arena_printf(c->arena, "KAPACITOR_%s_", section);
+                                 : s->def->many ? kap_arena_printf(c->arena, "KAPACITOR_%s_%zu_", section, i)
+                                                : kap_arena_printf(c->arena, "KAPACITOR_%s_", section);
             for (const struct kap_prop *p = s->def->props; p->kind != KAP_PROP_END; p++) {
                 if (p->option)
                     KAP_TRY(env_key(c, s, i, p, prefix, err));
@@ -572,7 +638,8 @@ static void note_missing(struct kap_config *c)
 {
     const struct kap_config_http *http = kap_config_section(c, "http");
     if (http->auth_enabled)
-        note(c, KAP_LOG_WARN, "%s: [http] auth-enabled is not supported yet: whoever reaches the API may use it",
+        note(c, KAP_LOG_WARN,
+             "%s: [http] auth-enabled is not supported yet: whoever reaches the API may use it",
              c->path ? c->path : "configuration");
 }
 
@@ -588,9 +655,11 @@ static enum kap_status check(struct kap_config *c, bool strict, struct kap_error
     const struct kap_config_alert *alert = kap_config_section(c, "alert");
     const struct kap_config_http *http = kap_config_section(c, "http");
     if (cluster->task_redundancy < 0 || alert->redundancy < 0 || cluster->gossip_members < 0)
-        return kap_fail(err, KAP_EINVAL, "task-redundancy, redundancy and gossip-members must not be negative");
+        return kap_fail(err, KAP_EINVAL,
+                        "task-redundancy, redundancy and gossip-members must not be negative");
     if (alert->delay_per_member_ns <= 0 || alert->full_sync_interval_ns <= 0)
-        return kap_fail(err, KAP_EINVAL, "[alert] delay-per-member and full-sync-interval must be more than 0");
+        return kap_fail(err, KAP_EINVAL,
+                        "[alert] delay-per-member and full-sync-interval must be more than 0");
     if (http->max_write_bytes <= 0 || http->max_connections <= 0)
         return kap_fail(err, KAP_EINVAL, "[http] max-write-size and max-connections must be more than 0");
     for (size_t i = 0; i < cluster->roles.n; i++) {
@@ -623,7 +692,8 @@ static enum kap_status load(struct kap_config *c, const struct kap_config_args *
     return check(c, args->strict, err);
 }
 
-enum kap_status kap_config_load(const struct kap_config_args *args, struct kap_config **ret, struct kap_error *err)
+enum kap_status kap_config_load(const struct kap_config_args *args, struct kap_config **ret,
+                                struct kap_error *err)
 {
     struct kap_config *c = KAP_NEW(struct kap_config);
     c->arena = kap_arena_new();
@@ -687,7 +757,8 @@ bool kap_config_given(const struct kap_config *c, const char *name)
     return s && s->given;
 }
 
-void kap_config_advertise(struct kap_str advertise, struct kap_str bind, struct kap_str hostname, struct kap_buf *out)
+void kap_config_advertise(struct kap_str advertise, struct kap_str bind, struct kap_str hostname,
+                          struct kap_buf *out)
 {
     if (advertise.n > 0) {
         kap_buf_add(out, advertise);

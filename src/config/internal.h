@@ -4,10 +4,10 @@
 
 #include "config/config.h"
 
-struct kap_config_state {           /* a section and its elements */
+struct kap_config_state { /* a section and its elements */
     const struct kap_section *def;
     size_t n;
-    void *elements;                 /* n structs of def->size */
+    void *elements;                        /* n structs of def->size */
     const struct kap_toml ***given_values; /* [element][property]: what was given; NULL: the default */
     bool given;
 };
@@ -15,7 +15,7 @@ struct kap_config_state {           /* a section and its elements */
 struct kap_config {
     struct kap_arena *arena;
     const char *path;
-    const char *const *env;         /* while loading */
+    const char *const *env; /* while loading */
     struct kap_config_state *states;
     size_t nstates, states_cap;
     struct kap_config_note *notes;

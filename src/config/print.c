@@ -34,7 +34,8 @@ static void print_float(struct kap_buf *out, double f)
         return;
     }
     kap_number_format(out, f, 'g', -1);
-    if (memchr(out->p + start, '.', out->n - start) == NULL && memchr(out->p + start, 'e', out->n - start) == NULL)
+    if (memchr(out->p + start, '.', out->n - start) == NULL &&
+        memchr(out->p + start, 'e', out->n - start) == NULL)
         kap_buf_adds(out, ".0");
 }
 
@@ -51,11 +52,21 @@ static void print_strings(struct kap_buf *out, const struct kap_strings *list)
 static void print_toml(struct kap_buf *out, const struct kap_toml *v)
 {
     switch (v->kind) {
-    case KAP_TOML_STRING: print_string(out, v->s); break;
-    case KAP_TOML_TIME: kap_buf_add(out, v->s); break;
-    case KAP_TOML_INT: kap_number_i64(out, v->i); break;
-    case KAP_TOML_FLOAT: print_float(out, v->f); break;
-    case KAP_TOML_BOOL: kap_buf_adds(out, v->b ? "true" : "false"); break;
+    case KAP_TOML_STRING:
+        print_string(out, v->s);
+        break;
+    case KAP_TOML_TIME:
+        kap_buf_add(out, v->s);
+        break;
+    case KAP_TOML_INT:
+        kap_number_i64(out, v->i);
+        break;
+    case KAP_TOML_FLOAT:
+        print_float(out, v->f);
+        break;
+    case KAP_TOML_BOOL:
+        kap_buf_adds(out, v->b ? "true" : "false");
+        break;
     case KAP_TOML_ARRAY:
         kap_buf_addc(out, '[');
         for (size_t i = 0; i < v->nitems; i++) {
@@ -77,28 +88,42 @@ static void print_toml(struct kap_buf *out, const struct kap_toml *v)
     }
 }
 
-static void print_key(struct kap_buf *out, const struct kap_prop *p, const void *element, const struct kap_toml *given)
+static void print_key(struct kap_buf *out, const struct kap_prop *p, const void *element,
+                      const struct kap_toml *given)
 {
     const void *at = (const char *)element + p->offset;
     if (p->option == NULL || p->kind == KAP_PROP_LAMBDA || (p->kind == KAP_PROP_CALL && given == NULL))
         return;
     kap_buf_addf(out, "%s = ", p->option);
     switch (p->kind) {
-    case KAP_PROP_INT: kap_number_i64(out, *(const int64_t *)at); break;
-    case KAP_PROP_FLOAT: print_float(out, *(const double *)at); break;
-    case KAP_PROP_STRING: print_string(out, *(const struct kap_str *)at); break;
+    case KAP_PROP_INT:
+        kap_number_i64(out, *(const int64_t *)at);
+        break;
+    case KAP_PROP_FLOAT:
+        print_float(out, *(const double *)at);
+        break;
+    case KAP_PROP_STRING:
+        print_string(out, *(const struct kap_str *)at);
+        break;
     case KAP_PROP_BOOL:
-    case KAP_PROP_FLAG: kap_buf_adds(out, *(const bool *)at ? "true" : "false"); break;
+    case KAP_PROP_FLAG:
+        kap_buf_adds(out, *(const bool *)at ? "true" : "false");
+        break;
     case KAP_PROP_DURATION:
         kap_buf_addc(out, '"');
         kap_duration_format_go(out, *(const int64_t *)at);
         kap_buf_addc(out, '"');
         break;
     case KAP_PROP_STRINGS:
-    case KAP_PROP_STRINGS_ADD: print_strings(out, at); break;
-    case KAP_PROP_CALL: print_toml(out, given); break;
+    case KAP_PROP_STRINGS_ADD:
+        print_strings(out, at);
+        break;
+    case KAP_PROP_CALL:
+        print_toml(out, given);
+        break;
     case KAP_PROP_LAMBDA:
-    case KAP_PROP_END: break;
+    case KAP_PROP_END:
+        break;
     }
     kap_buf_addc(out, '\n');
 }
@@ -122,10 +147,18 @@ static void show_toml(struct kap_json *j, const struct kap_toml *v)
 {
     switch (v->kind) {
     case KAP_TOML_STRING:
-    case KAP_TOML_TIME: kap_json_str(j, v->s); break;
-    case KAP_TOML_INT: kap_json_i64(j, v->i); break;
-    case KAP_TOML_FLOAT: kap_json_f64(j, v->f); break;
-    case KAP_TOML_BOOL: kap_json_bool(j, v->b); break;
+    case KAP_TOML_TIME:
+        kap_json_str(j, v->s);
+        break;
+    case KAP_TOML_INT:
+        kap_json_i64(j, v->i);
+        break;
+    case KAP_TOML_FLOAT:
+        kap_json_f64(j, v->f);
+        break;
+    case KAP_TOML_BOOL:
+        kap_json_bool(j, v->b);
+        break;
     case KAP_TOML_ARRAY:
         kap_json_array(j);
         for (size_t i = 0; i < v->nitems; i++)
@@ -155,14 +188,18 @@ static void show_strings(struct kap_json *j, const struct kap_strings *list)
 static bool is_set(const struct kap_prop *p, const void *at, const struct kap_toml *given)
 {
     switch (p->kind) {
-    case KAP_PROP_STRING: return ((const struct kap_str *)at)->n > 0;
+    case KAP_PROP_STRING:
+        return ((const struct kap_str *)at)->n > 0;
     case KAP_PROP_STRINGS:
-    case KAP_PROP_STRINGS_ADD: return ((const struct kap_strings *)at)->n > 0;
-    default: return given != NULL;
+    case KAP_PROP_STRINGS_ADD:
+        return ((const struct kap_strings *)at)->n > 0;
+    default:
+        return given != NULL;
     }
 }
 
-static void show_key(struct kap_json *j, const struct kap_prop *p, const void *element, const struct kap_toml *given)
+static void show_key(struct kap_json *j, const struct kap_prop *p, const void *element,
+                     const struct kap_toml *given)
 {
     const void *at = (const char *)element + p->offset;
     kap_json_key(j, p->option);
@@ -171,11 +208,19 @@ static void show_key(struct kap_json *j, const struct kap_prop *p, const void *e
         return;
     }
     switch (p->kind) {
-    case KAP_PROP_INT: kap_json_i64(j, *(const int64_t *)at); break;
-    case KAP_PROP_FLOAT: kap_json_f64(j, *(const double *)at); break;
-    case KAP_PROP_STRING: kap_json_str(j, *(const struct kap_str *)at); break;
+    case KAP_PROP_INT:
+        kap_json_i64(j, *(const int64_t *)at);
+        break;
+    case KAP_PROP_FLOAT:
+        kap_json_f64(j, *(const double *)at);
+        break;
+    case KAP_PROP_STRING:
+        kap_json_str(j, *(const struct kap_str *)at);
+        break;
     case KAP_PROP_BOOL:
-    case KAP_PROP_FLAG: kap_json_bool(j, *(const bool *)at); break;
+    case KAP_PROP_FLAG:
+        kap_json_bool(j, *(const bool *)at);
+        break;
     case KAP_PROP_DURATION: {
         KAP_AUTO_BUF struct kap_buf b = { 0 };
         kap_duration_format_go(&b, *(const int64_t *)at);
@@ -183,7 +228,9 @@ static void show_key(struct kap_json *j, const struct kap_prop *p, const void *e
         break;
     }
     case KAP_PROP_STRINGS:
-    case KAP_PROP_STRINGS_ADD: show_strings(j, at); break;
+    case KAP_PROP_STRINGS_ADD:
+        show_strings(j, at);
+        break;
     default:
         if (given)
             show_toml(j, given);

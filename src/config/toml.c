@@ -13,20 +13,27 @@ struct reader {
     const char *name;
     struct kap_arena *arena;
     struct kap_toml *root;
-    struct kap_toml *current;  /* the table that keys go into */
+    struct kap_toml *current; /* the table that keys go into */
     struct kap_error *err;
 };
 
 const char *kap_toml_kind_name(enum kap_toml_kind kind)
 {
     switch (kind) {
-    case KAP_TOML_STRING: return "string";
-    case KAP_TOML_INT: return "integer";
-    case KAP_TOML_FLOAT: return "float";
-    case KAP_TOML_BOOL: return "boolean";
-    case KAP_TOML_TIME: return "date or time";
-    case KAP_TOML_ARRAY: return "array";
-    case KAP_TOML_TABLE: return "table";
+    case KAP_TOML_STRING:
+        return "string";
+    case KAP_TOML_INT:
+        return "integer";
+    case KAP_TOML_FLOAT:
+        return "float";
+    case KAP_TOML_BOOL:
+        return "boolean";
+    case KAP_TOML_TIME:
+        return "date or time";
+    case KAP_TOML_ARRAY:
+        return "array";
+    case KAP_TOML_TABLE:
+        return "table";
     }
     return "value";
 }
@@ -148,16 +155,36 @@ static enum kap_status escape(struct reader *r, struct kap_buf *b)
     const char c = peek(r);
     size_t digits = 0;
     switch (c) {
-    case 'b': kap_buf_addc(b, '\b'); break;
-    case 't': kap_buf_addc(b, '\t'); break;
-    case 'n': kap_buf_addc(b, '\n'); break;
-    case 'f': kap_buf_addc(b, '\f'); break;
-    case 'r': kap_buf_addc(b, '\r'); break;
-    case '"': kap_buf_addc(b, '"'); break;
-    case '\\': kap_buf_addc(b, '\\'); break;
-    case 'u': digits = 4; break;
-    case 'U': digits = 8; break;
-    default: return FAIL_AT(r, line, col, "unknown escape; a backslash is written '\\\\', or use a 'literal' string");
+    case 'b':
+        kap_buf_addc(b, '\b');
+        break;
+    case 't':
+        kap_buf_addc(b, '\t');
+        break;
+    case 'n':
+        kap_buf_addc(b, '\n');
+        break;
+    case 'f':
+        kap_buf_addc(b, '\f');
+        break;
+    case 'r':
+        kap_buf_addc(b, '\r');
+        break;
+    case '"':
+        kap_buf_addc(b, '"');
+        break;
+    case '\\':
+        kap_buf_addc(b, '\\');
+        break;
+    case 'u':
+        digits = 4;
+        break;
+    case 'U':
+        digits = 8;
+        break;
+    default:
+        return FAIL_AT(r, line, col,
+                       "unknown escape; a backslash is written '\\\\', or use a 'literal' string");
     }
     r->p++;
     if (digits == 0)
@@ -278,7 +305,8 @@ static bool strip_underscores(struct kap_str s, struct kap_buf *out)
             continue;
         }
         const char before = i > 0 ? s.p[i - 1] : '\0', after = i + 1 < s.n ? s.p[i + 1] : '\0';
-        if (!is_bare(before) || before == '_' || before == '-' || !is_bare(after) || after == '_' || after == '-')
+        if (!is_bare(before) || before == '_' || before == '-' || !is_bare(after) || after == '_' ||
+            after == '-')
             return false;
     }
     return true;
@@ -293,8 +321,9 @@ static bool parse_radix(struct kap_str s, int64_t *ret)
         return false;
     for (size_t i = 2; i < s.n; i++) {
         const char c = s.p[i];
-        const unsigned d = is_digit(c) ? (unsigned)(c - '0')
-                           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (unsigned)((c | 0x20) - 'a') + 10 : 99;
+        const unsigned d = is_digit(c)                              ? (unsigned)(c - '0')
+                           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (unsigned)((c | 0x20) - 'a') + 10
+                                                                    : 99;
         if (d >= radix || v > (uint64_t)INT64_MAX / radix)
             return false;
         v = v * radix + d;
@@ -418,8 +447,8 @@ static bool time_or_date(struct kap_str s)
         return true;
     if (zone.n == 1)
         return (zone.p[0] | 0x20) == 'z';
-    return zone.n == 6 && (zone.p[0] == '+' || zone.p[0] == '-') && two_digits(zone, 1, 0, 23) && zone.p[3] == ':' &&
-           two_digits(zone, 4, 0, 59);
+    return zone.n == 6 && (zone.p[0] == '+' || zone.p[0] == '-') && two_digits(zone, 1, 0, 23) &&
+           zone.p[3] == ':' && two_digits(zone, 4, 0, 59);
 }
 
 static bool is_scalar_char(char c)
@@ -454,7 +483,8 @@ static enum kap_status read_scalar(struct reader *r, struct kap_toml *v)
     } else if (underscores_ok && parse_integer(number, &v->i)) {
         v->kind = KAP_TOML_INT;
     } else if ((underscores_ok && float_form(number) && memchr(number.p, 'x', number.n) == NULL &&
-                (memchr(number.p, '.', number.n) || memchr(number.p, 'e', number.n) || memchr(number.p, 'E', number.n)) &&
+                (memchr(number.p, '.', number.n) || memchr(number.p, 'e', number.n) ||
+                 memchr(number.p, 'E', number.n)) &&
                 kap_str_to_f64(number, &v->f)) ||
                parse_special_float(s, &v->f)) {
         v->kind = KAP_TOML_FLOAT;
@@ -462,8 +492,8 @@ static enum kap_status read_scalar(struct reader *r, struct kap_toml *v)
         v->kind = KAP_TOML_TIME;
         v->s = kap_arena_str(r->arena, s);
     } else {
-        return FAIL_AT(r, r->line, col, "invalid value '%.*s'; a string needs quotes", (int)KAP_MIN(s.n, (size_t)60),
-                       s.p);
+        return FAIL_AT(r, r->line, col, "invalid value '%.*s'; a string needs quotes",
+                       (int)KAP_MIN(s.n, (size_t)60), s.p);
     }
     return KAP_OK;
 }
@@ -502,7 +532,8 @@ struct key_part {
     int line, column;
 };
 
-static void table_add(struct reader *r, struct kap_toml *table, const struct key_part *key, struct kap_toml *value)
+static void table_add(struct reader *r, struct kap_toml *table, const struct key_part *key,
+                      struct kap_toml *value)
 {
     table->pairs = grown(r, table->pairs, table->npairs, &table->pairs_cap, sizeof *table->pairs);
     table->pairs[table->npairs++] =
@@ -543,8 +574,8 @@ static enum kap_status read_key(struct reader *r, struct key_part *parts, size_t
 
 static enum kap_status fail_twice(struct reader *r, const struct key_part *key, const struct kap_toml *first)
 {
-    return FAIL_AT(r, key->line, key->column, "'%.*s' is defined twice, first in line %d", KAP_STR_ARG(key->name),
-                   first->line);
+    return FAIL_AT(r, key->line, key->column, "'%.*s' is defined twice, first in line %d",
+                   KAP_STR_ARG(key->name), first->line);
 }
 
 static enum kap_status read_value(struct reader *r, struct kap_toml **ret);
@@ -557,7 +588,8 @@ static enum kap_status read_pair(struct reader *r, struct kap_toml *table)
     KAP_TRY(read_key(r, parts, KAP_COUNT(parts), &n));
     char text[16];
     if (peek(r) != '=')
-        return FAIL(r, "expected '=' after the key '%.*s', got %s", KAP_STR_ARG(parts[n - 1].name), here(r, text));
+        return FAIL(r, "expected '=' after the key '%.*s', got %s", KAP_STR_ARG(parts[n - 1].name),
+                    here(r, text));
     r->p++;
     skip_blanks(r);
     for (size_t i = 0; i + 1 < n; i++) {
@@ -600,7 +632,8 @@ static enum kap_status read_array(struct reader *r, struct kap_toml *array)
         if (peek(r) == ',')
             r->p++;
         else if (peek(r) != ']')
-            return FAIL(r, "expected ',' or ']' in the array that starts in line %d, got %s", array->line, here(r, text));
+            return FAIL(r, "expected ',' or ']' in the array that starts in line %d, got %s", array->line,
+                        here(r, text));
     }
     r->p++;
     return KAP_OK;
@@ -649,10 +682,18 @@ static enum kap_status read_value(struct reader *r, struct kap_toml **ret)
     enum kap_status st;
     switch (peek(r)) {
     case '"':
-    case '\'': st = read_string(r, true, &v->s); break;
-    case '[': st = read_array(r, v); break;
-    case '{': st = read_inline_table(r, v); break;
-    default: st = read_scalar(r, v); break;
+    case '\'':
+        st = read_string(r, true, &v->s);
+        break;
+    case '[':
+        st = read_array(r, v);
+        break;
+    case '{':
+        st = read_inline_table(r, v);
+        break;
+    default:
+        st = read_scalar(r, v);
+        break;
     }
     r->depth--;
     if (st == KAP_OK)
@@ -661,7 +702,8 @@ static enum kap_status read_value(struct reader *r, struct kap_toml **ret)
 }
 
 /* The table that the parts of a header but the last one lead to; the last element of arrays of tables. */
-static enum kap_status walk_header(struct reader *r, const struct key_part *parts, size_t n, struct kap_toml **ret)
+static enum kap_status walk_header(struct reader *r, const struct key_part *parts, size_t n,
+                                   struct kap_toml **ret)
 {
     struct kap_toml *table = r->root;
     for (size_t i = 0; i < n; i++) {
@@ -727,17 +769,20 @@ static enum kap_status read_header(struct reader *r)
     KAP_TRY(read_key(r, parts, KAP_COUNT(parts), &n));
     char text[16];
     if (!looking_at(r, element ? "]]" : "]"))
-        return FAIL(r, "expected '%s' after the name of a section, got %s", element ? "]]" : "]", here(r, text));
+        return FAIL(r, "expected '%s' after the name of a section, got %s", element ? "]]" : "]",
+                    here(r, text));
     r->p += element ? 2 : 1;
     struct kap_toml *parent;
     KAP_TRY(walk_header(r, parts, n - 1, &parent));
     return element ? open_element(r, parent, &parts[n - 1]) : open_table(r, parent, &parts[n - 1]);
 }
 
-enum kap_status kap_toml_parse(struct kap_str text, const char *name, struct kap_arena *arena, struct kap_toml **ret,
-                               struct kap_error *err)
+enum kap_status kap_toml_parse(struct kap_str text, const char *name, struct kap_arena *arena,
+                               struct kap_toml **ret, struct kap_error *err)
 {
-    struct reader r = { .p = text.p, .end = text.p + text.n, .line = 1, .name = name, .arena = arena, .err = err };
+    struct reader r = {
+        .p = text.p, .end = text.p + text.n, .line = 1, .name = name, .arena = arena, .err = err
+    };
     if (looking_at(&r, "\xef\xbb\xbf"))
         r.p += 3;
     r.line_start = r.p;

@@ -11,7 +11,8 @@ static enum kap_status check_id(const char *what, struct kap_str id, struct kap_
         return KAP_OK;
     KAP_AUTO_BUF struct kap_buf quoted = { 0 };
     kap_buf_addq(&quoted, id);
-    return kap_fail(err, KAP_EINVAL, "%s ID must contain only letters, numbers, '-', '.' and '_'. %s", what, quoted.p);
+    return kap_fail(err, KAP_EINVAL, "%s ID must contain only letters, numbers, '-', '.' and '_'. %s", what,
+                    quoted.p);
 }
 
 static enum kap_status unknown_template(struct kap_str id, struct kap_error *err)
@@ -20,8 +21,9 @@ static enum kap_status unknown_template(struct kap_str id, struct kap_error *err
 }
 
 /* A fresh definition with the ID of the request, or a UUID. */
-static enum kap_status begin(struct kap_tasks *t, enum kap_definition_kind kind, const struct kap_task_request *rq,
-                             struct kap_definition **ret, struct kap_error *err)
+static enum kap_status begin(struct kap_tasks *t, enum kap_definition_kind kind,
+                             const struct kap_task_request *rq, struct kap_definition **ret,
+                             struct kap_error *err)
 {
     const char *what = kind == KAP_DEFINITION_TASK ? "task" : "template";
     kap_uuid uuid;
@@ -43,8 +45,8 @@ static enum kap_status begin(struct kap_tasks *t, enum kap_definition_kind kind,
 }
 
 /* Script and type of a template, for a task that is made from it. */
-static enum kap_status adopt_template(struct kap_tasks *t, struct kap_definition *def, struct kap_str id, struct kap_str named,
-                                      struct kap_error *err)
+static enum kap_status adopt_template(struct kap_tasks *t, struct kap_definition *def, struct kap_str id,
+                                      struct kap_str named, struct kap_error *err)
 {
     struct kap_definition *tmpl = kap_tasks_get(t, KAP_DEFINITION_TEMPLATE, id);
     if (tmpl == NULL)
@@ -57,8 +59,9 @@ static enum kap_status adopt_template(struct kap_tasks *t, struct kap_definition
 }
 
 /* The type is the script's, whatever was asked for; then the whole script must make a pipeline. */
-static enum kap_status check_script(struct kap_tasks *t, struct kap_definition *def, const struct kap_tick_script *script,
-                                    bool is_template, struct kap_error *err)
+static enum kap_status check_script(struct kap_tasks *t, struct kap_definition *def,
+                                    const struct kap_tick_script *script, bool is_template,
+                                    struct kap_error *err)
 {
     def->type = kap_tick_task_type(script);
     if (def->type == KAP_TASK_INVALID)
@@ -111,7 +114,8 @@ static enum kap_status fill_new(struct kap_tasks *t, struct kap_definition *def,
     return st;
 }
 
-static enum kap_status create(struct kap_tasks *t, struct kap_task_request *rq, struct kap_buf *out, struct kap_error *err)
+static enum kap_status create(struct kap_tasks *t, struct kap_task_request *rq, struct kap_buf *out,
+                              struct kap_error *err)
 {
     struct kap_definition *def;
     KAP_TRY(begin(t, KAP_DEFINITION_TASK, rq, &def, err));
@@ -129,7 +133,8 @@ static enum kap_status create(struct kap_tasks *t, struct kap_task_request *rq, 
     return st;
 }
 
-enum kap_status kap_task_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out, struct kap_error *err)
+enum kap_status kap_task_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out,
+                                struct kap_error *err)
 {
     struct kap_task_request rq;
     KAP_TRY(kap_task_request_parse(body, &rq, err));
@@ -143,7 +148,8 @@ enum kap_status kap_task_create(struct kap_tasks *t, struct kap_str body, struct
 /* --- update --- */
 
 /* A script that used to name its databases must not lose them silently. */
-static enum kap_status keep_dbrps(const struct kap_definition *old, const struct kap_task_request *rq, struct kap_error *err)
+static enum kap_status keep_dbrps(const struct kap_definition *old, const struct kap_task_request *rq,
+                                  struct kap_error *err)
 {
     struct kap_tick_script *before, *after;
     KAP_TRY(kap_script_parse(old->script, &before, err));
@@ -158,11 +164,13 @@ static enum kap_status keep_dbrps(const struct kap_definition *old, const struct
     return KAP_OK;
 }
 
-static enum kap_status update_script(struct kap_tasks *t, const struct kap_definition *old, struct kap_definition *def,
-                                     const struct kap_task_request *rq, struct kap_error *err)
+static enum kap_status update_script(struct kap_tasks *t, const struct kap_definition *old,
+                                     struct kap_definition *def, const struct kap_task_request *rq,
+                                     struct kap_error *err)
 {
     if (rq->template_id.n > 0 || old->template_id.n > 0)
-        return adopt_template(t, def, rq->template_id.n > 0 ? rq->template_id : old->template_id, rq->template_id, err);
+        return adopt_template(t, def, rq->template_id.n > 0 ? rq->template_id : old->template_id,
+                              rq->template_id, err);
     if (rq->script.n == 0)
         return KAP_OK;
     KAP_TRY(keep_dbrps(old, rq, err));
@@ -170,8 +178,8 @@ static enum kap_status update_script(struct kap_tasks *t, const struct kap_defin
     return KAP_OK;
 }
 
-static enum kap_status update_rest(struct kap_tasks *t, struct kap_definition *def, struct kap_task_request *rq,
-                                   struct kap_error *err)
+static enum kap_status update_rest(struct kap_tasks *t, struct kap_definition *def,
+                                   struct kap_task_request *rq, struct kap_error *err)
 {
     struct kap_tick_script *script;
     KAP_TRY(kap_script_parse(def->script, &script, err));
@@ -195,12 +203,13 @@ static enum kap_status update_rest(struct kap_tasks *t, struct kap_definition *d
 }
 
 /* Stores the new definition; under a new ID the old one goes. */
-static enum kap_status put_update(struct kap_tasks *t, const struct kap_definition *old, struct kap_definition *def,
-                                  struct kap_error *err)
+static enum kap_status put_update(struct kap_tasks *t, const struct kap_definition *old,
+                                  struct kap_definition *def, struct kap_error *err)
 {
     const bool renamed = !kap_str_eq(old->id, def->id);
     if (renamed && kap_task_exists(t, def->id))
-        return kap_fail(err, KAP_EINTERNAL, "failed to create new task during ID change: task already exists");
+        return kap_fail(err, KAP_EINTERNAL,
+                        "failed to create new task during ID change: task already exists");
     KAP_TRY(kap_tasks_store(t, KAP_DEFINITION_TASK, kap_definition_ref(def), err));
     if (!renamed)
         return KAP_OK;
@@ -243,8 +252,8 @@ static enum kap_status update(struct kap_tasks *t, struct kap_definition *old, s
     return st;
 }
 
-enum kap_status kap_task_update(struct kap_tasks *t, struct kap_str id, struct kap_str body, struct kap_buf *out,
-                                struct kap_error *err)
+enum kap_status kap_task_update(struct kap_tasks *t, struct kap_str id, struct kap_str body,
+                                struct kap_buf *out, struct kap_error *err)
 {
     struct kap_task_request rq;
     KAP_TRY(kap_task_request_parse(body, &rq, err));
@@ -262,7 +271,8 @@ enum kap_status kap_task_delete(struct kap_tasks *t, struct kap_str id, struct k
 {
     pthread_mutex_lock(&t->change);
     kap_tasks_halt(t, id, true);
-    const enum kap_status st = kap_task_exists(t, id) ? kap_tasks_remove(t, KAP_DEFINITION_TASK, id, err) : KAP_OK;
+    const enum kap_status st =
+        kap_task_exists(t, id) ? kap_tasks_remove(t, KAP_DEFINITION_TASK, id, err) : KAP_OK;
     pthread_mutex_unlock(&t->change);
     return st;
 }
@@ -312,7 +322,8 @@ static enum kap_status create_template(struct kap_tasks *t, struct kap_task_requ
     return st;
 }
 
-enum kap_status kap_template_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out, struct kap_error *err)
+enum kap_status kap_template_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out,
+                                    struct kap_error *err)
 {
     struct kap_task_request rq;
     KAP_TRY(kap_task_request_parse(body, &rq, err));
@@ -324,8 +335,8 @@ enum kap_status kap_template_create(struct kap_tasks *t, struct kap_str body, st
 }
 
 /* Gives a task the script of its template, and reloads it when it is enabled. */
-static enum kap_status reload_from(struct kap_tasks *t, const struct kap_definition *task, const struct kap_definition *tmpl,
-                                   struct kap_error *err)
+static enum kap_status reload_from(struct kap_tasks *t, const struct kap_definition *task,
+                                   const struct kap_definition *tmpl, struct kap_error *err)
 {
     struct kap_tick_script *script;
     KAP_TRY(kap_script_parse(tmpl->script, &script, err));
@@ -350,8 +361,8 @@ static enum kap_status reload_from(struct kap_tasks *t, const struct kap_definit
 }
 
 /* All tasks of a template, or none: when one fails, those changed so far go back to the old script. */
-static enum kap_status reload_all(struct kap_tasks *t, const struct kap_definition *old, const struct kap_definition *tmpl,
-                                  struct kap_error *err)
+static enum kap_status reload_all(struct kap_tasks *t, const struct kap_definition *old,
+                                  const struct kap_definition *tmpl, struct kap_error *err)
 {
     size_t n, done = 0;
     struct kap_definition **v = kap_tasks_match(t, KAP_DEFINITION_TASK, KAP_STR(""), &n);
@@ -368,8 +379,8 @@ static enum kap_status reload_all(struct kap_tasks *t, const struct kap_definiti
     for (size_t i = 0; st != KAP_OK && i < done; i++) {
         struct kap_error again;
         if (kap_str_eq(v[i]->template_id, old->id) && reload_from(t, v[i], old, &again) != KAP_OK)
-            kap_log(KAP_LOG_ERROR, "task_store", "error rolling back associated task", kap_kv_n("task", v[i]->id),
-                    kap_kv_s("err", again.msg));
+            kap_log(KAP_LOG_ERROR, "task_store", "error rolling back associated task",
+                    kap_kv_n("task", v[i]->id), kap_kv_s("err", again.msg));
     }
     for (size_t i = 0; i < n; i++)
         kap_definition_unref(v[i]);
@@ -377,21 +388,23 @@ static enum kap_status reload_all(struct kap_tasks *t, const struct kap_definiti
     return st;
 }
 
-static enum kap_status put_template(struct kap_tasks *t, const struct kap_definition *old, struct kap_definition *def,
-                                    struct kap_error *err)
+static enum kap_status put_template(struct kap_tasks *t, const struct kap_definition *old,
+                                    struct kap_definition *def, struct kap_error *err)
 {
     const bool renamed = !kap_str_eq(old->id, def->id);
     struct kap_definition *other = renamed ? kap_tasks_get(t, KAP_DEFINITION_TEMPLATE, def->id) : NULL;
     if (other) {
         kap_definition_unref(other);
-        return kap_fail(err, KAP_EINTERNAL, "failed to create new template for ID change: template already exists");
+        return kap_fail(err, KAP_EINTERNAL,
+                        "failed to create new template for ID change: template already exists");
     }
     KAP_TRY(kap_tasks_store(t, KAP_DEFINITION_TEMPLATE, kap_definition_ref(def), err));
     return renamed ? kap_tasks_remove(t, KAP_DEFINITION_TEMPLATE, old->id, err) : KAP_OK;
 }
 
 static enum kap_status update_template(struct kap_tasks *t, const struct kap_definition *old,
-                                       const struct kap_task_request *rq, struct kap_buf *out, struct kap_error *err)
+                                       const struct kap_task_request *rq, struct kap_buf *out,
+                                       struct kap_error *err)
 {
     struct kap_definition *def = kap_definition_copy(old);
     struct kap_graph *graph = NULL;
@@ -417,8 +430,8 @@ static enum kap_status update_template(struct kap_tasks *t, const struct kap_def
     return st;
 }
 
-enum kap_status kap_template_update(struct kap_tasks *t, struct kap_str id, struct kap_str body, struct kap_buf *out,
-                                    struct kap_error *err)
+enum kap_status kap_template_update(struct kap_tasks *t, struct kap_str id, struct kap_str body,
+                                    struct kap_buf *out, struct kap_error *err)
 {
     struct kap_task_request rq;
     KAP_TRY(kap_task_request_parse(body, &rq, err));

@@ -7,15 +7,18 @@
 
 /* --- IDs --- */
 
-/* Is it a letter? The marks, digits and signs of the blocks that people name things in are left out by range; what is
- * beyond is taken as a letter. */
+/* Is it a letter? The marks, digits and signs of the blocks that people name things in are left out by range;
+ * what is beyond is taken as a letter. */
 static bool is_letter(uint32_t rune)
 {
-    static const struct { uint32_t first, last; } no_letters[] = {
-        { 0x80, 0xa9 },     { 0xab, 0xb4 },     { 0xb6, 0xb9 },     { 0xbb, 0xbf },     { 0xd7, 0xd7 },
-        { 0xf7, 0xf7 },     { 0x2c2, 0x2c5 },   { 0x2d2, 0x2df },   { 0x300, 0x36f },   { 0x2000, 0x2070 },
-        { 0x2072, 0x207e }, { 0x2080, 0x208f }, { 0x20a0, 0x2101 }, { 0x2190, 0x2bff }, { 0x2e00, 0x2e2e },
-        { 0x3000, 0x3004 }, { 0x3007, 0x3030 }, { 0xe000, 0xf8ff }, { 0xfe00, 0xfe6f }, { 0xfff0, 0xffff },
+    static const struct {
+        uint32_t first, last;
+    } no_letters[] = {
+        { 0x80, 0xa9 },       { 0xab, 0xb4 },        { 0xb6, 0xb9 },     { 0xbb, 0xbf },
+        { 0xd7, 0xd7 },       { 0xf7, 0xf7 },        { 0x2c2, 0x2c5 },   { 0x2d2, 0x2df },
+        { 0x300, 0x36f },     { 0x2000, 0x2070 },    { 0x2072, 0x207e }, { 0x2080, 0x208f },
+        { 0x20a0, 0x2101 },   { 0x2190, 0x2bff },    { 0x2e00, 0x2e2e }, { 0x3000, 0x3004 },
+        { 0x3007, 0x3030 },   { 0xe000, 0xf8ff },    { 0xfe00, 0xfe6f }, { 0xfff0, 0xffff },
         { 0x1f000, 0x1faff }, { 0xe0000, 0x10ffff },
     };
     for (size_t i = 0; i < KAP_COUNT(no_letters); i++) {
@@ -32,8 +35,8 @@ bool kap_id_valid(struct kap_str id)
     while (id.n > 0) {
         uint32_t rune;
         const size_t n = kap_utf8_decode(id.p, id.n, &rune);
-        const bool ascii = (rune >= 'a' && rune <= 'z') || (rune >= 'A' && rune <= 'Z') || (rune >= '0' && rune <= '9') ||
-                           rune == '-' || rune == '.' || rune == '_';
+        const bool ascii = (rune >= 'a' && rune <= 'z') || (rune >= 'A' && rune <= 'Z') ||
+                           (rune >= '0' && rune <= '9') || rune == '-' || rune == '.' || rune == '_';
         if (n == 0 || !(rune < 0x80 ? ascii : is_letter(rune)))
             return false;
         id.p += n;
@@ -51,7 +54,7 @@ struct entry {
 struct memory {
     struct kap_definitions api;
     pthread_mutex_t lock;
-    struct entry *entries[KAP_DEFINITION_KINDS];  /* in byte order of the IDs */
+    struct entry *entries[KAP_DEFINITION_KINDS]; /* in byte order of the IDs */
     size_t n[KAP_DEFINITION_KINDS], cap[KAP_DEFINITION_KINDS];
     kap_definition_watch_fn watchers[KAP_DEFINITION_KINDS];
     void *watcher_ctx[KAP_DEFINITION_KINDS];
@@ -82,8 +85,8 @@ static void tell(struct memory *m, enum kap_definition_kind kind, struct kap_str
         fn(ctx, kind, id, false);
 }
 
-static enum kap_status memory_put(void *ctx, enum kap_definition_kind kind, struct kap_str id, struct kap_str json,
-                                  struct kap_error *err)
+static enum kap_status memory_put(void *ctx, enum kap_definition_kind kind, struct kap_str id,
+                                  struct kap_str json, struct kap_error *err)
 {
     struct memory *m = ctx;
     bool found;
@@ -103,8 +106,8 @@ static enum kap_status memory_put(void *ctx, enum kap_definition_kind kind, stru
     return KAP_OK;
 }
 
-static enum kap_status memory_get(void *ctx, enum kap_definition_kind kind, struct kap_str id, struct kap_buf *ret,
-                                  struct kap_error *err)
+static enum kap_status memory_get(void *ctx, enum kap_definition_kind kind, struct kap_str id,
+                                  struct kap_buf *ret, struct kap_error *err)
 {
     struct memory *m = ctx;
     bool found;
@@ -116,7 +119,8 @@ static enum kap_status memory_get(void *ctx, enum kap_definition_kind kind, stru
     return found ? KAP_OK : kap_fail(err, KAP_ENOTFOUND, "no definition '%.*s'", KAP_STR_ARG(id));
 }
 
-static enum kap_status memory_drop(void *ctx, enum kap_definition_kind kind, struct kap_str id, struct kap_error *err)
+static enum kap_status memory_drop(void *ctx, enum kap_definition_kind kind, struct kap_str id,
+                                   struct kap_error *err)
 {
     struct memory *m = ctx;
     bool found;
@@ -135,8 +139,8 @@ static enum kap_status memory_drop(void *ctx, enum kap_definition_kind kind, str
 }
 
 /* Walks a copy: fn may change definitions. */
-static enum kap_status memory_each(void *ctx, enum kap_definition_kind kind, kap_definition_each_fn fn, void *fn_ctx,
-                                   struct kap_error *err)
+static enum kap_status memory_each(void *ctx, enum kap_definition_kind kind, kap_definition_each_fn fn,
+                                   void *fn_ctx, struct kap_error *err)
 {
     struct memory *m = ctx;
     pthread_mutex_lock(&m->lock);
@@ -168,8 +172,12 @@ struct kap_definitions *kap_definitions_memory(void)
 {
     struct memory *m = KAP_NEW(struct memory);
     pthread_mutex_init(&m->lock, NULL);
-    m->api = (struct kap_definitions){ .ctx = m, .put = memory_put, .get = memory_get, .drop = memory_drop,
-                                       .each = memory_each, .watch = memory_watch };
+    m->api = (struct kap_definitions){ .ctx = m,
+                                       .put = memory_put,
+                                       .get = memory_get,
+                                       .drop = memory_drop,
+                                       .each = memory_each,
+                                       .watch = memory_watch };
     return &m->api;
 }
 

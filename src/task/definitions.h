@@ -1,9 +1,10 @@
-/* Where definitions live: tasks, templates, topic handlers, config overrides, by kind and ID, as JSON text. The daemon
- * connects it to the cluster's catalog; kap_definitions_memory() is for tests and for a server without storage.
+/* Where definitions live: tasks, templates, topic handlers, config overrides, by kind and ID, as JSON text.
+ * The daemon connects it to the cluster's catalog; kap_definitions_memory() is for tests and for a server
+ * without storage.
  *
- * A change may come from this member (put, drop) or from another one; either way the watcher is told once, after the
- * change can be read. It runs on the thread that brought the change and must not call back into the store for writing.
- * Ownership: strings given are copied. Threads: all. */
+ * A change may come from this member (put, drop) or from another one; either way the watcher is told once,
+ * after the change can be read. It runs on the thread that brought the change and must not call back into the
+ * store for writing. Ownership: strings given are copied. Threads: all. */
 #ifndef KAP_TASK_DEFINITIONS_H
 #define KAP_TASK_DEFINITIONS_H
 
@@ -19,7 +20,8 @@ enum kap_definition_kind {
 };
 
 /* `remote`: another member made the change. */
-typedef void (*kap_definition_watch_fn)(void *ctx, enum kap_definition_kind kind, struct kap_str id, bool remote);
+typedef void (*kap_definition_watch_fn)(void *ctx, enum kap_definition_kind kind, struct kap_str id,
+                                        bool remote);
 /* False ends the walk. The strings are borrowed until it returns. */
 typedef bool (*kap_definition_each_fn)(void *ctx, struct kap_str id, struct kap_str json);
 
@@ -32,7 +34,8 @@ struct kap_definitions {
     enum kap_status (*get)(void *ctx, enum kap_definition_kind kind, struct kap_str id, struct kap_buf *ret,
                            struct kap_error *err);
     /* KAP_OK also when there was none. */
-    enum kap_status (*drop)(void *ctx, enum kap_definition_kind kind, struct kap_str id, struct kap_error *err);
+    enum kap_status (*drop)(void *ctx, enum kap_definition_kind kind, struct kap_str id,
+                            struct kap_error *err);
     /* In byte order of the IDs. */
     enum kap_status (*each)(void *ctx, enum kap_definition_kind kind, kap_definition_each_fn fn, void *fn_ctx,
                             struct kap_error *err);
@@ -44,7 +47,8 @@ struct kap_definitions {
 struct kap_definitions *kap_definitions_memory(void);
 void kap_definitions_memory_free(struct kap_definitions *d);
 
-/* IDs of tasks, templates, topics and handlers: one or more of letters (any script), digits, '-', '.', '_'. */
+/* IDs of tasks, templates, topics and handlers: one or more of letters (any script), digits, '-', '.', '_'.
+ */
 bool kap_id_valid(struct kap_str id);
 
 #endif

@@ -27,7 +27,8 @@ static bool split(struct kap_str key, struct kap_str *topic, struct kap_str *id)
     return true;
 }
 
-static enum kap_status decode(struct kap_str topic, struct kap_str text, struct kap_handler_spec *ret, struct kap_error *err)
+static enum kap_status decode(struct kap_str topic, struct kap_str text, struct kap_handler_spec *ret,
+                              struct kap_error *err)
 {
     KAP_AUTO_FREE char *name = kap_strndup(topic.p, topic.n);
     json_t *json = json_loadb(text.p, text.n, 0, NULL);
@@ -100,7 +101,8 @@ void kap_topic_handlers_free(struct kap_topic_handlers *h)
     kap_free(h);
 }
 
-static enum kap_status drop(struct kap_topic_handlers *h, struct kap_str topic, struct kap_str id, struct kap_error *err)
+static enum kap_status drop(struct kap_topic_handlers *h, struct kap_str topic, struct kap_str id,
+                            struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf key = { 0 };
     key_of(&key, topic, id);
@@ -109,8 +111,8 @@ static enum kap_status drop(struct kap_topic_handlers *h, struct kap_str topic, 
     return KAP_OK;
 }
 
-static enum kap_status put(struct kap_topic_handlers *h, const struct kap_handler_spec *spec, const char *old_id,
-                           struct kap_error *err)
+static enum kap_status put(struct kap_topic_handlers *h, const struct kap_handler_spec *spec,
+                           const char *old_id, struct kap_error *err)
 {
     const bool renamed = old_id && strcmp(old_id, spec->id) != 0;
     KAP_TRY(kap_topics_check_handler(h->topics, spec, old_id == NULL || renamed, err));
@@ -120,7 +122,8 @@ static enum kap_status put(struct kap_topic_handlers *h, const struct kap_handle
     key_of(&key, kap_str(spec->topic), kap_str(spec->id));
     kap_json_init(&j, &json, false);
     kap_handler_spec_json(spec, &j);
-    KAP_TRY(h->definitions->put(h->definitions->ctx, KAP_DEFINITION_HANDLER, kap_buf_str(&key), kap_buf_str(&json), err));
+    KAP_TRY(h->definitions->put(h->definitions->ctx, KAP_DEFINITION_HANDLER, kap_buf_str(&key),
+                                kap_buf_str(&json), err));
     KAP_TRY(kap_topics_put_handler(h->topics, spec, err));
     return renamed ? drop(h, kap_str(spec->topic), kap_str(old_id), err) : KAP_OK;
 }

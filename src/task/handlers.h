@@ -1,5 +1,5 @@
-/* Definitions of topic handlers: kept in the definitions store as "TOPIC/HANDLER", told to the registry of topics here
- * and on every other member. Ownership: borrowed services. Threads: all. */
+/* Definitions of topic handlers: kept in the definitions store as "TOPIC/HANDLER", told to the registry of
+ * topics here and on every other member. Ownership: borrowed services. Threads: all. */
 #ifndef KAP_TASK_HANDLERS_H
 #define KAP_TASK_HANDLERS_H
 
@@ -12,8 +12,8 @@ struct kap_topic_handlers;
 enum kap_status kap_topic_handlers_new(struct kap_definitions *definitions, struct kap_topics *topics,
                                        struct kap_topic_handlers **ret, struct kap_error *err);
 void kap_topic_handlers_free(struct kap_topic_handlers *h); /* NULL is fine */
-/* Checks, stores, and puts into effect here. `old_id`: of the handler that it replaces, NULL: it is new (KAP_EEXIST when
- * there is one). Texts as the reference has them behind "failed to create handler: ". */
+/* Checks, stores, and puts into effect here. `old_id`: of the handler that it replaces, NULL: it is new
+ * (KAP_EEXIST when there is one). Texts as the reference has them behind "failed to create handler: ". */
 enum kap_status kap_topic_handlers_put(struct kap_topic_handlers *h, const struct kap_handler_spec *spec,
                                        const char *old_id, struct kap_error *err);
 /* KAP_OK also when there was none. */

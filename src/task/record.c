@@ -97,8 +97,14 @@ void kap_definition_encode(const struct kap_definition *d, struct kap_buf *out)
     kap_tick_vars_json(&j, &d->vars, false);
     kap_json_key(&j, "status");
     kap_json_cstr(&j, d->enabled ? "enabled" : "disabled");
-    const struct { const char *name; int64_t ns; } times[] = {
-        { "created", d->created_ns }, { "modified", d->modified_ns }, { "last-enabled", d->last_enabled_ns }, { "run", d->run_ns },
+    const struct {
+        const char *name;
+        int64_t ns;
+    } times[] = {
+        { "created", d->created_ns },
+        { "modified", d->modified_ns },
+        { "last-enabled", d->last_enabled_ns },
+        { "run", d->run_ns },
     };
     for (size_t i = 0; i < KAP_COUNT(times); i++) {
         kap_json_key(&j, times[i].name);
@@ -144,7 +150,9 @@ enum kap_status kap_definition_decode(struct kap_str id, struct kap_str text, st
     d->template_id = kap_arena_str(d->arena, member_str(json, "template-id"));
     d->script = kap_arena_str(d->arena, member_str(json, "script"));
     const struct kap_str type = member_str(json, "type");
-    d->type = kap_str_is(type, "batch") ? KAP_TASK_BATCH : kap_str_is(type, "stream") ? KAP_TASK_STREAM : KAP_TASK_INVALID;
+    d->type = kap_str_is(type, "batch")    ? KAP_TASK_BATCH
+              : kap_str_is(type, "stream") ? KAP_TASK_STREAM
+                                           : KAP_TASK_INVALID;
     decode_dbrps(d, json_object_get(json, "dbrps"));
     d->enabled = kap_str_is(member_str(json, "status"), "enabled");
     d->created_ns = member_int(json, "created");
@@ -181,7 +189,8 @@ static bool take_dbrps(struct kap_task_request *rq, const json_t *list)
     rq->dbrps = KAP_ARRAY(struct kap_dbrp, rq->ndbrps + 1);
     for (size_t i = 0; i < rq->ndbrps; i++) {
         const json_t *item = json_array_get(list, i);
-        if (!json_is_object(item) || !take_str(item, "db", &rq->dbrps[i].db) || !take_str(item, "rp", &rq->dbrps[i].rp))
+        if (!json_is_object(item) || !take_str(item, "db", &rq->dbrps[i].db) ||
+            !take_str(item, "rp", &rq->dbrps[i].rp))
             return false;
     }
     return true;
@@ -191,10 +200,12 @@ static bool take_all(struct kap_task_request *rq, json_t *json)
 {
     struct kap_str type, status;
     if (!take_str(json, "id", &rq->id) || !take_str(json, "template-id", &rq->template_id) ||
-        !take_str(json, "script", &rq->script) || !take_str(json, "type", &type) || !take_str(json, "status", &status) ||
-        !take_dbrps(rq, json_object_get(json, "dbrps")))
+        !take_str(json, "script", &rq->script) || !take_str(json, "type", &type) ||
+        !take_str(json, "status", &status) || !take_dbrps(rq, json_object_get(json, "dbrps")))
         return false;
-    rq->type = kap_str_is(type, "stream") ? KAP_TASK_STREAM : kap_str_is(type, "batch") ? KAP_TASK_BATCH : KAP_TASK_INVALID;
+    rq->type = kap_str_is(type, "stream")  ? KAP_TASK_STREAM
+               : kap_str_is(type, "batch") ? KAP_TASK_BATCH
+                                           : KAP_TASK_INVALID;
     rq->status = kap_str_is(status, "enabled")    ? KAP_STATUS_ENABLED
                  : kap_str_is(status, "disabled") ? KAP_STATUS_DISABLED
                                                   : KAP_STATUS_UNSAID;
@@ -206,7 +217,8 @@ static bool take_all(struct kap_task_request *rq, json_t *json)
     return true;
 }
 
-enum kap_status kap_task_request_parse(struct kap_str body, struct kap_task_request *ret, struct kap_error *err)
+enum kap_status kap_task_request_parse(struct kap_str body, struct kap_task_request *ret,
+                                       struct kap_error *err)
 {
     *ret = (struct kap_task_request){ .type = KAP_TASK_INVALID };
     ret->json = json_loadb(body.p, body.n, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);

@@ -50,8 +50,8 @@ struct kap_definition *kap_tasks_get(struct kap_tasks *t, enum kap_definition_ki
     return def;
 }
 
-enum kap_status kap_tasks_store(struct kap_tasks *t, enum kap_definition_kind kind, struct kap_definition *def,
-                                struct kap_error *err)
+enum kap_status kap_tasks_store(struct kap_tasks *t, enum kap_definition_kind kind,
+                                struct kap_definition *def, struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf json = { 0 };
     kap_definition_encode(def, &json);
@@ -82,8 +82,8 @@ static int by_id(const void *a, const void *b)
     return kap_str_cmp((*x)->id, (*y)->id);
 }
 
-struct kap_definition **kap_tasks_match(struct kap_tasks *t, enum kap_definition_kind kind, struct kap_str pattern,
-                                        size_t *ret_n)
+struct kap_definition **kap_tasks_match(struct kap_tasks *t, enum kap_definition_kind kind,
+                                        struct kap_str pattern, size_t *ret_n)
 {
     pthread_mutex_lock(&t->lock);
     struct kap_definition **v = KAP_ARRAY(struct kap_definition *, kap_map_len(table(t, kind)) + 1);
@@ -157,13 +157,17 @@ enum kap_status kap_script_parse(struct kap_str script, struct kap_tick_script *
     return KAP_EINVAL;
 }
 
-enum kap_status kap_definition_graph(const struct kap_tasks *t, const struct kap_definition *def, bool is_template,
-                                     struct kap_graph **ret, struct kap_tick_vars *vars, struct kap_error *err)
+enum kap_status kap_definition_graph(const struct kap_tasks *t, const struct kap_definition *def,
+                                     bool is_template, struct kap_graph **ret, struct kap_tick_vars *vars,
+                                     struct kap_error *err)
 {
     struct kap_tick_script *script;
     KAP_TRY(kap_tick_parse(def->script, &script, err));
-    const struct kap_tick_options opt = { .registry = t->opt.registry, .type = def->type, .vars = &def->vars,
-                                          .deadman = t->opt.deadman, .is_template = is_template };
+    const struct kap_tick_options opt = { .registry = t->opt.registry,
+                                          .type = def->type,
+                                          .vars = &def->vars,
+                                          .deadman = t->opt.deadman,
+                                          .is_template = is_template };
     const enum kap_status st = kap_tick_eval(script, &opt, ret, vars, NULL, err);
     kap_tick_script_unref(script);
     return st;
@@ -182,8 +186,12 @@ static enum kap_status start(struct kap_tasks *t, const struct kap_definition *d
     KAP_TRY(kap_definition_graph(t, def, false, &graph, NULL, err));
     char run[24];
     snprintf(run, sizeof run, "%lld", (long long)def->run_ns);
-    const struct kap_task_options opt = { .id = def->id, .graph = graph, .dbrps = def->dbrps, .ndbrps = def->ndbrps,
-                                          .run = kap_str(run), .snapshot = KAP_STR("") };
+    const struct kap_task_options opt = { .id = def->id,
+                                          .graph = graph,
+                                          .dbrps = def->dbrps,
+                                          .ndbrps = def->ndbrps,
+                                          .run = kap_str(run),
+                                          .snapshot = KAP_STR("") };
     const enum kap_status st = kap_engine_start(t->opt.engine, &opt, err);
     kap_graph_unref(graph);
     return st;
@@ -203,7 +211,8 @@ enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *
         return KAP_OK;
     }
     kap_tasks_set_error(t, def->id, e->msg);
-    kap_log(KAP_LOG_ERROR, "task_store", "failed to start task", kap_kv_n("task", def->id), kap_kv_s("err", e->msg));
+    kap_log(KAP_LOG_ERROR, "task_store", "failed to start task", kap_kv_n("task", def->id),
+            kap_kv_s("err", e->msg));
     return KAP_EINTERNAL;
 }
 
@@ -217,7 +226,8 @@ void kap_tasks_halt(struct kap_tasks *t, struct kap_str id, bool finish)
 /* A node has ended its task. Called on a worker of the engine, which must not be called back. */
 static void on_failure(void *ctx, struct kap_str id, const char *reason)
 {
-    kap_log(KAP_LOG_ERROR, "task_store", "task finished with error", kap_kv_n("task", id), kap_kv_s("err", reason));
+    kap_log(KAP_LOG_ERROR, "task_store", "task finished with error", kap_kv_n("task", id),
+            kap_kv_s("err", reason));
     kap_tasks_set_error(ctx, id, reason);
 }
 
@@ -265,8 +275,10 @@ static void apply(struct kap_tasks *t, enum kap_definition_kind kind, struct kap
     const struct kap_definitions *d = t->opt.definitions;
     struct kap_definition *def = NULL;
     struct kap_error err;
-    if (d->get(d->ctx, kind, id, &json, NULL) == KAP_OK && kap_definition_decode(id, kap_buf_str(&json), &def, &err) != KAP_OK) {
-        kap_log(KAP_LOG_ERROR, "task_store", "cannot use a definition", kap_kv_n("id", id), kap_kv_s("err", err.msg));
+    if (d->get(d->ctx, kind, id, &json, NULL) == KAP_OK &&
+        kap_definition_decode(id, kap_buf_str(&json), &def, &err) != KAP_OK) {
+        kap_log(KAP_LOG_ERROR, "task_store", "cannot use a definition", kap_kv_n("id", id),
+                kap_kv_s("err", err.msg));
         return;
     }
     if (kind == KAP_DEFINITION_TASK)
@@ -355,7 +367,8 @@ static bool load_one(void *ctx, struct kap_str id, struct kap_str json)
     if (kap_definition_decode(id, json, &def, &err) == KAP_OK)
         show(l->tasks, l->kind, def);
     else
-        kap_log(KAP_LOG_ERROR, "task_store", "cannot load a definition", kap_kv_n("id", id), kap_kv_s("err", err.msg));
+        kap_log(KAP_LOG_ERROR, "task_store", "cannot load a definition", kap_kv_n("id", id),
+                kap_kv_s("err", err.msg));
     return true;
 }
 
@@ -388,7 +401,8 @@ static void free_all(struct kap_tasks *t)
     kap_free(t);
 }
 
-enum kap_status kap_tasks_new(const struct kap_tasks_options *options, struct kap_tasks **ret, struct kap_error *err)
+enum kap_status kap_tasks_new(const struct kap_tasks_options *options, struct kap_tasks **ret,
+                              struct kap_error *err)
 {
     struct kap_tasks *t = KAP_NEW(struct kap_tasks);
     t->opt = *options;

@@ -8,25 +8,26 @@
 
 #define NEVER "0001-01-01T00:00:00Z" /* a time that was not */
 
-struct viewed {                     /* one definition, and what is worked out for it at most once */
+struct viewed { /* one definition, and what is worked out for it at most once */
     struct kap_tasks *tasks;
     enum kap_definition_kind kind;
     struct kap_definition *def;
     const struct kap_task_view *view;
     bool executing, in_list;
-    struct kap_graph *graph;        /* evaluated; NULL: it cannot be, `problem` says why */
-    struct kap_tick_vars declared;  /* templates */
+    struct kap_graph *graph;       /* evaluated; NULL: it cannot be, `problem` says why */
+    struct kap_tick_vars declared; /* templates */
     struct kap_error problem;
-    struct kap_task_stats stats;    /* when executing */
+    struct kap_task_stats stats; /* when executing */
     struct kap_graph *running;
-    char *error;                    /* of running */
+    char *error; /* of running */
 };
 
 static void look(struct viewed *v)
 {
     const bool is_template = v->kind == KAP_DEFINITION_TEMPLATE;
     v->problem.msg[0] = '\0';
-    if (kap_definition_graph(v->tasks, v->def, is_template, &v->graph, is_template ? &v->declared : NULL, &v->problem) != KAP_OK)
+    if (kap_definition_graph(v->tasks, v->def, is_template, &v->graph, is_template ? &v->declared : NULL,
+                             &v->problem) != KAP_OK)
         v->graph = NULL;
     struct kap_engine *engine = v->tasks->opt.engine;
     if (is_template)
@@ -61,8 +62,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static void dot_node(void *ctx, const struct kap_graph_node *n, void (*each)(void *to, const char *name, const char *value),
-                     void *to)
+static void dot_node(void *ctx, const struct kap_graph_node *n,
+                     void (*each)(void *to, const char *name, const char *value), void *to)
 {
     const struct viewed *v = ctx;
     if (n->id < 0 || (size_t)n->id >= v->stats.n)
@@ -140,8 +141,9 @@ static void write_script(struct kap_json *j, const struct viewed *v)
 static void write_dot(struct kap_json *j, const struct viewed *v)
 {
     KAP_AUTO_BUF struct kap_buf text = { 0 };
-    const struct kap_dot_stats stats = { .ctx = (void *)(uintptr_t)v, .throughput = v->stats.throughput, .node = dot_node,
-                                         .edge = dot_edge };
+    const struct kap_dot_stats stats = {
+        .ctx = (void *)(uintptr_t)v, .throughput = v->stats.throughput, .node = dot_node, .edge = dot_edge
+    };
     if (v->running)
         kap_graph_dot_running(v->running, v->def->id, &stats, v->view->dot_labels, &text);
     else if (v->graph)
@@ -190,13 +192,34 @@ static void write_time(struct kap_json *j, int64_t ns)
         kap_json_time(j, ns);
 }
 
-static void write_id(struct kap_json *j, const struct viewed *v) { kap_json_str(j, v->def->id); }
-static void write_template_id(struct kap_json *j, const struct viewed *v) { kap_json_str(j, v->def->template_id); }
-static void write_status(struct kap_json *j, const struct viewed *v) { kap_json_cstr(j, v->def->enabled ? "enabled" : "disabled"); }
-static void write_executing(struct kap_json *j, const struct viewed *v) { kap_json_bool(j, v->executing); }
-static void write_created(struct kap_json *j, const struct viewed *v) { write_time(j, v->def->created_ns); }
-static void write_modified(struct kap_json *j, const struct viewed *v) { write_time(j, v->def->modified_ns); }
-static void write_last_enabled(struct kap_json *j, const struct viewed *v) { write_time(j, v->def->last_enabled_ns); }
+static void write_id(struct kap_json *j, const struct viewed *v)
+{
+    kap_json_str(j, v->def->id);
+}
+static void write_template_id(struct kap_json *j, const struct viewed *v)
+{
+    kap_json_str(j, v->def->template_id);
+}
+static void write_status(struct kap_json *j, const struct viewed *v)
+{
+    kap_json_cstr(j, v->def->enabled ? "enabled" : "disabled");
+}
+static void write_executing(struct kap_json *j, const struct viewed *v)
+{
+    kap_json_bool(j, v->executing);
+}
+static void write_created(struct kap_json *j, const struct viewed *v)
+{
+    write_time(j, v->def->created_ns);
+}
+static void write_modified(struct kap_json *j, const struct viewed *v)
+{
+    write_time(j, v->def->modified_ns);
+}
+static void write_last_enabled(struct kap_json *j, const struct viewed *v)
+{
+    write_time(j, v->def->last_enabled_ns);
+}
 static void write_type(struct kap_json *j, const struct viewed *v)
 {
     kap_json_cstr(j, v->def->type == KAP_TASK_BATCH ? "batch" : "stream");
@@ -206,7 +229,8 @@ static const struct field {
     const char *name;
     void (*write)(struct kap_json *j, const struct viewed *v);
     bool of_task, of_template;
-} fields[] = { /* in the order of the whole object */
+} fields[] = {
+    /* in the order of the whole object */
     { "link", write_link, true, true },
     { "id", write_id, true, true },
     { "template-id", write_template_id, true, false },
@@ -231,8 +255,9 @@ static bool belongs(const struct field *f, enum kap_definition_kind kind)
 
 /* --- one --- */
 
-enum kap_status kap_definition_show(struct kap_tasks *t, enum kap_definition_kind kind, struct kap_definition *def,
-                                    const struct kap_task_view *view, struct kap_buf *out, struct kap_error *err)
+enum kap_status kap_definition_show(struct kap_tasks *t, enum kap_definition_kind kind,
+                                    struct kap_definition *def, const struct kap_task_view *view,
+                                    struct kap_buf *out, struct kap_error *err)
 {
     struct viewed v = { .tasks = t, .kind = kind, .def = def, .view = view };
     look(&v);
@@ -255,7 +280,8 @@ static enum kap_status show(struct kap_tasks *t, enum kap_definition_kind kind, 
 {
     struct kap_definition *def = kap_tasks_get(t, kind, id);
     if (def == NULL)
-        return kap_fail(err, KAP_ENOTFOUND, "no %s exists", kind == KAP_DEFINITION_TASK ? "task" : "template");
+        return kap_fail(err, KAP_ENOTFOUND, "no %s exists",
+                        kind == KAP_DEFINITION_TASK ? "task" : "template");
     const enum kap_status st = kap_definition_show(t, kind, def, view, out, err);
     kap_definition_unref(def);
     return st;
@@ -282,8 +308,8 @@ static int by_field_name(const void *a, const void *b)
 }
 
 /* The members wanted, without doubles; `ret` has room for all. */
-static enum kap_status choose(enum kap_definition_kind kind, const struct kap_task_view *view, const struct field **ret,
-                              size_t *ret_n, struct kap_error *err)
+static enum kap_status choose(enum kap_definition_kind kind, const struct kap_task_view *view,
+                              const struct field **ret, size_t *ret_n, struct kap_error *err)
 {
     bool wanted[KAP_COUNT(fields)] = { false };
     for (size_t i = 0; i < KAP_COUNT(fields); i++) {
@@ -293,7 +319,8 @@ static enum kap_status choose(enum kap_definition_kind kind, const struct kap_ta
     }
     for (size_t k = 0; k < view->nfields; k++) {
         size_t i = 0;
-        while (i < KAP_COUNT(fields) && !(kap_str_is(view->fields[k], fields[i].name) && belongs(&fields[i], kind)))
+        while (i < KAP_COUNT(fields) &&
+               !(kap_str_is(view->fields[k], fields[i].name) && belongs(&fields[i], kind)))
             i++;
         if (i == KAP_COUNT(fields)) {
             KAP_AUTO_BUF struct kap_buf quoted = { 0 };
@@ -326,8 +353,8 @@ static void list_one(struct kap_json *j, struct viewed *v, const struct field *c
     look_away(v);
 }
 
-static enum kap_status list(struct kap_tasks *t, enum kap_definition_kind kind, const struct kap_task_view *view,
-                            struct kap_buf *out, struct kap_error *err)
+static enum kap_status list(struct kap_tasks *t, enum kap_definition_kind kind,
+                            const struct kap_task_view *view, struct kap_buf *out, struct kap_error *err)
 {
     size_t n, nchosen = 0;
     struct kap_definition **v = kap_tasks_match(t, kind, view->pattern, &n);
@@ -343,8 +370,9 @@ static enum kap_status list(struct kap_tasks *t, enum kap_definition_kind kind, 
         kap_json_key(&j, kind == KAP_DEFINITION_TASK ? "tasks" : "templates");
         kap_json_array(&j);
         for (size_t i = first; i < last; i++)
-            list_one(&j, &(struct viewed){ .tasks = t, .kind = kind, .def = v[i], .view = view, .in_list = true }, chosen,
-                     nchosen);
+            list_one(&j,
+                     &(struct viewed){ .tasks = t, .kind = kind, .def = v[i], .view = view, .in_list = true },
+                     chosen, nchosen);
         kap_json_array_end(&j);
         kap_json_object_end(&j);
     }

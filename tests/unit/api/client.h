@@ -21,7 +21,9 @@ struct answer {
 
 static inline int client_connect(uint16_t port)
 {
-    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x7f000001) };
+    const struct sockaddr_in to = { .sin_family = AF_INET,
+                                    .sin_port = htons(port),
+                                    .sin_addr.s_addr = htonl(0x7f000001) };
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
     return fd;
@@ -42,7 +44,8 @@ static inline const char *client_header(const struct answer *a, const char *name
 {
     static char value[512];
     const size_t n = strlen(name);
-    for (const char *line = a->headers; line && *line; line = strstr(line, "\r\n") ? strstr(line, "\r\n") + 2 : NULL) {
+    for (const char *line = a->headers; line && *line;
+         line = strstr(line, "\r\n") ? strstr(line, "\r\n") + 2 : NULL) {
         if (strncasecmp(line, name, n) == 0 && line[n] == ':') {
             snprintf(value, sizeof value, "%.*s", (int)strcspn(line + n + 2, "\r"), line + n + 2);
             return value;
@@ -88,8 +91,8 @@ static inline void answer_done(struct answer *a)
     kap_free(a->body);
 }
 
-static inline struct answer client_call(uint16_t port, const char *method, const char *path, const char *headers,
-                                        const char *body)
+static inline struct answer client_call(uint16_t port, const char *method, const char *path,
+                                        const char *headers, const char *body)
 {
     const int fd = client_connect(port);
     KAP_AUTO_BUF struct kap_buf b = { 0 };
@@ -104,16 +107,17 @@ static inline struct answer client_call(uint16_t port, const char *method, const
 }
 
 /* The whole exchange, checked. */
-#define CALLS(port_, method_, path_, headers_, body_, want_status, want_body)                                     \
-    check_call(client_call((port_), (method_), (path_), (headers_), (body_)), (method_), (path_), (want_status), (want_body), \
-               __FILE__, __LINE__)
+#define CALLS(port_, method_, path_, headers_, body_, want_status, want_body)                                \
+    check_call(client_call((port_), (method_), (path_), (headers_), (body_)), (method_), (path_),            \
+               (want_status), (want_body), __FILE__, __LINE__)
 
-static inline void check_call(struct answer a, const char *method, const char *path, int status, const char *body,
-                              const char *file, int line)
+static inline void check_call(struct answer a, const char *method, const char *path, int status,
+                              const char *body, const char *file, int line)
 {
     const bool good = a.status == status && (body == NULL || strcmp(a.body, body) == 0);
     if (!good)
-        print_error("%s %s\ngot:  %d %s\nwant: %d %s\n", method, path, a.status, a.body, status, body ? body : "(any)");
+        print_error("%s %s\ngot:  %d %s\nwant: %d %s\n", method, path, a.status, a.body, status,
+                    body ? body : "(any)");
     answer_done(&a);
     if (!good)
         _fail(file, line);

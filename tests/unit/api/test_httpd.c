@@ -62,7 +62,8 @@ static int64_t countdown(void *ctx, uint64_t offset, char *buf, size_t n)
 
 static void stream(void *ctx, struct kap_request *rq)
 {
-    kap_reply_stream(rq, 200, &(struct kap_stream){ .size = 3, .content_type = "text/plain", .read = countdown });
+    kap_reply_stream(rq, 200,
+                     &(struct kap_stream){ .size = 3, .content_type = "text/plain", .read = countdown });
 }
 
 static const struct kap_route routes[] = {
@@ -86,8 +87,10 @@ static uint16_t port;
 static int start(void **cmocka_state)
 {
     kap_log_set_level(KAP_LOG_OFF);
-    h = kap_httpd_new(&(struct kap_httpd_options){ .bind_address = KAP_STR("127.0.0.1:0"), .version = "9.9",
-                                                   .log_requests = true, .max_body_bytes = 1000000 });
+    h = kap_httpd_new(&(struct kap_httpd_options){ .bind_address = KAP_STR("127.0.0.1:0"),
+                                                   .version = "9.9",
+                                                   .log_requests = true,
+                                                   .max_body_bytes = 1000000 });
     kap_httpd_add(h, routes, NULL);
     struct kap_error err;
     OK(kap_httpd_start(h, &err), &err);
@@ -111,7 +114,8 @@ TEST(finds_the_route_that_fits_best)
 
 TEST(errors_look_as_in_the_reference)
 {
-    CALLS(port, "GET", "/kapacitor/v1/things", NULL, NULL, 400, "{\n    \"error\": \"no \\\"thing\\\" \\u003chere\\u003e\"\n}");
+    CALLS(port, "GET", "/kapacitor/v1/things", NULL, NULL, 400,
+          "{\n    \"error\": \"no \\\"thing\\\" \\u003chere\\u003e\"\n}");
     CALLS(port, "DELETE", "/kapacitor/v1/things/1", NULL, NULL, 404, "{\n    \"error\": \"Not Found\"\n}");
     CALLS(port, "PUT", "/nope", NULL, "body", 404, "{\n    \"error\": \"Not Found\"\n}");
     CALLS(port, "GET", "/kapacitor/v1/pings", NULL, NULL, 404, NULL);
@@ -127,7 +131,8 @@ TEST(every_answer_has_the_common_headers)
     assert_string_equal(client_header(&a, "X-KAPACITOR-Version"), "9.9");
     assert_int_equal(strlen(client_header(&a, "Request-Id")), 36);
     assert_string_equal(client_header(&a, "Access-Control-Allow-Origin"), "http://o");
-    assert_string_equal(client_header(&a, "Access-Control-Allow-Methods"), "DELETE, GET, OPTIONS, POST, PATCH");
+    assert_string_equal(client_header(&a, "Access-Control-Allow-Methods"),
+                        "DELETE, GET, OPTIONS, POST, PATCH");
     answer_done(&a);
     a = client_call(port, "HEAD", "/kapacitor/v1/ping", NULL, NULL);
     assert_int_equal(a.status, 204);
@@ -142,8 +147,8 @@ TEST(bodies_have_a_limit)
     CALLS(port, "POST", "/kapacitor/v1/small", NULL, "0123456789abcdef", 200, "POST|||0123456789abcdef");
     CALLS(port, "POST", "/kapacitor/v1/small", NULL, "0123456789abcdefg", 413,
           "{\n    \"error\": \"request body is too large, the limit is 16 bytes\"\n}");
-    CALLS(port, "POST", "/kapacitor/v1/small", "Transfer-Encoding: chunked\r\n\r\n12\r\n0123456789abcdefgh\r\n0\r\n", NULL, 413,
-          NULL);
+    CALLS(port, "POST", "/kapacitor/v1/small",
+          "Transfer-Encoding: chunked\r\n\r\n12\r\n0123456789abcdefgh\r\n0\r\n", NULL, 413, NULL);
 }
 
 static struct kap_buf gzip(const char *text, size_t n)
@@ -164,7 +169,8 @@ static struct kap_buf gzip(const char *text, size_t n)
 static struct answer post_packed(const char *path, struct kap_str body)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
-    kap_buf_addf(&b, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", path, body.n);
+    kap_buf_addf(&b, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
+                 path, body.n);
     kap_buf_add(&b, body);
     const int fd = client_connect(port);
     client_send(fd, kap_buf_str(&b));
@@ -212,7 +218,8 @@ TEST(a_packed_body_that_grows_past_the_limit_is_refused)
 
 TEST(answers_are_packed_for_those_who_take_it)
 {
-    struct answer a = client_call(port, "GET", "/kapacitor/v1/nope", "Accept-Encoding: deflate, gzip\r\n", NULL);
+    struct answer a =
+        client_call(port, "GET", "/kapacitor/v1/nope", "Accept-Encoding: deflate, gzip\r\n", NULL);
     assert_int_equal(a.status, 404);
     assert_string_equal(client_header(&a, "Content-Encoding"), "gzip");
     z_stream z = { .next_in = (Bytef *)a.body, .avail_in = (uInt)a.body_n };
@@ -275,8 +282,10 @@ TEST(a_client_that_goes_away_harms_nothing)
 {
     for (int i = 0; i < 50; i++) {
         const int fd = client_connect(port);
-        client_send(fd, i % 2 ? KAP_STR("GET /kapacitor/v1/later HTTP/1.1\r\nHost: x\r\n\r\n")
-                              : KAP_STR("POST /kapacitor/v1/small HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12"));
+        client_send(
+            fd,
+            i % 2 ? KAP_STR("GET /kapacitor/v1/later HTTP/1.1\r\nHost: x\r\n\r\n")
+                  : KAP_STR("POST /kapacitor/v1/small HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12"));
         close(fd);
     }
     CALLS(port, "GET", "/kapacitor/v1/ping", NULL, NULL, 204, "");
@@ -292,7 +301,8 @@ TEST(a_port_in_use_is_named)
     FAILS(kap_httpd_start(other, &err), &err, want);
     kap_httpd_free(other);
     other = kap_httpd_new(&(struct kap_httpd_options){ .bind_address = KAP_STR("9092") });
-    FAILS(kap_httpd_start(other, &err), &err, "HTTP bind-address \"9092\" has no port, write \"host:port\" or \":port\"");
+    FAILS(kap_httpd_start(other, &err), &err,
+          "HTTP bind-address \"9092\" has no port, write \"host:port\" or \":port\"");
     kap_httpd_free(other);
 }
 

@@ -10,8 +10,9 @@ static void echo(void *ctx, struct kap_request *rq)
 {
     struct kap_buf *out = kap_request_out(rq);
     const char *authorization = kap_request_header(rq, "Authorization");
-    kap_buf_addf(out, "[\"%s\", \"%.*s\", \"%.*s\", \"%.*s\", \"%s\"]", kap_request_method(rq), KAP_STR_ARG(kap_request_tail(rq)),
-                 KAP_STR_ARG(kap_request_query(rq, "u")), KAP_STR_ARG(kap_request_body(rq)), authorization ? authorization : "");
+    kap_buf_addf(out, "[\"%s\", \"%.*s\", \"%.*s\", \"%.*s\", \"%s\"]", kap_request_method(rq),
+                 KAP_STR_ARG(kap_request_tail(rq)), KAP_STR_ARG(kap_request_query(rq, "u")),
+                 KAP_STR_ARG(kap_request_body(rq)), authorization ? authorization : "");
     kap_reply_body(rq, 200, NULL);
 }
 
@@ -37,8 +38,13 @@ static void page(void *ctx, struct kap_request *rq)
 }
 
 static const struct kap_route routes[] = {
-    { "GET", "/echo/", echo, 0, 0 },    { "PATCH", "/echo/", echo, 0, 0 }, { "POST", "/refuse", refuse, 0, 0 },
-    { "GET", "/plain", plain, 0, 0 },   { "DELETE", "/nothing", nothing, 0, 0 }, { "GET", "/page", page, 0, 0 }, { 0 },
+    { "GET", "/echo/", echo, 0, 0 },
+    { "PATCH", "/echo/", echo, 0, 0 },
+    { "POST", "/refuse", refuse, 0, 0 },
+    { "GET", "/plain", plain, 0, 0 },
+    { "DELETE", "/nothing", nothing, 0, 0 },
+    { "GET", "/page", page, 0, 0 },
+    { 0 },
 };
 
 static struct kap_httpd *server;
@@ -69,7 +75,8 @@ static struct kap_client *client(const char *address)
     return c;
 }
 
-static void check(struct kap_client *c, const char *method, const char *path, const char *body, const char *want)
+static void check(struct kap_client *c, const char *method, const char *path, const char *body,
+                  const char *want)
 {
     struct kap_error err;
     KAP_AUTO_BUF struct kap_buf out = { 0 };

@@ -24,16 +24,22 @@ static const char *file(const char *text)
     return path;
 }
 
-static enum kap_status load_with(const char *text, const char *const *env, bool strict, struct kap_config **ret,
-                                 struct kap_error *err)
+static enum kap_status load_with(const char *text, const char *const *env, bool strict,
+                                 struct kap_config **ret, struct kap_error *err)
 {
     static const char *const no_env[] = { NULL };
     static const struct kap_handler_type post = {
-        .kind = "post", .section = "httppost", .config_size = sizeof(struct kap_httppost_endpoint),
-        .config_init = kap_httppost_init, .config_props = kap_httppost_props, .config_many = true,
+        .kind = "post",
+        .section = "httppost",
+        .config_size = sizeof(struct kap_httppost_endpoint),
+        .config_init = kap_httppost_init,
+        .config_props = kap_httppost_props,
+        .config_many = true,
     };
     static const struct kap_handler_type *const handlers[] = { &post, NULL };
-    const struct kap_config_args args = { .path = file(text), .env = env ? env : no_env, .handlers = handlers, .strict = strict };
+    const struct kap_config_args args = {
+        .path = file(text), .env = env ? env : no_env, .handlers = handlers, .strict = strict
+    };
     const enum kap_status st = kap_config_load(&args, ret, err);
     unlink(path);
     return st;
@@ -69,17 +75,22 @@ static void an_empty_file_gives_the_defaults(void **state)
 
 static void the_file_wins_over_defaults_and_the_environment_over_the_file(void **state)
 {
-    const char *const env[] = { "KAPACITOR_HOSTNAME=env", "KAPACITOR_HTTP_LOG_ENABLED=false",
-                                "KAPACITOR_ALERT_DELAY_PER_MEMBER=3s", "KAPACITOR_INFLUXDB_1_URLS_0=http://b2",
-                                "KAPACITOR_INFLUXDB_7_NAME=ignored", "KAPACITOR_HTTPPOST_0_HEADERS_X_A=changed",
-                                "KAPACITOR_STATS_TIMING_SAMPLE_RATE=0.5", "KAPACITOR_CLUSTER_TASK_REDUNDANCY=2",
+    const char *const env[] = { "KAPACITOR_HOSTNAME=env",
+                                "KAPACITOR_HTTP_LOG_ENABLED=false",
+                                "KAPACITOR_ALERT_DELAY_PER_MEMBER=3s",
+                                "KAPACITOR_INFLUXDB_1_URLS_0=http://b2",
+                                "KAPACITOR_INFLUXDB_7_NAME=ignored",
+                                "KAPACITOR_HTTPPOST_0_HEADERS_X_A=changed",
+                                "KAPACITOR_STATS_TIMING_SAMPLE_RATE=0.5",
+                                "KAPACITOR_CLUSTER_TASK_REDUNDANCY=2",
                                 NULL };
-    struct kap_config *c = load("hostname = 'file'\ndata_dir = '/d'\n[http]\nbind-address = ':1'\n[alert]\n"
-                                "delay-per-member = '1s'\n[[influxdb]]\nname = 'a'\n[[influxdb]]\nname = 'b'\n"
-                                "urls = ['http://b', 'http://c']\nexcluded-subscriptions = {x = ['y', 'z']}\n"
-                                "[[httppost]]\nendpoint = 'e'\nheaders = {X-A = '1', X-B = '2'}\n"
-                                "[httppost.basic-auth]\nusername = 'u'\npassword = 'p'\n",
-                                env);
+    struct kap_config *c =
+        load("hostname = 'file'\ndata_dir = '/d'\n[http]\nbind-address = ':1'\n[alert]\n"
+             "delay-per-member = '1s'\n[[influxdb]]\nname = 'a'\n[[influxdb]]\nname = 'b'\n"
+             "urls = ['http://b', 'http://c']\nexcluded-subscriptions = {x = ['y', 'z']}\n"
+             "[[httppost]]\nendpoint = 'e'\nheaders = {X-A = '1', X-B = '2'}\n"
+             "[httppost.basic-auth]\nusername = 'u'\npassword = 'p'\n",
+             env);
     const struct kap_config_root *root = kap_config_section(c, "");
     const struct kap_config_http *http = kap_config_section(c, "http");
     const struct kap_config_alert *alert = kap_config_section(c, "alert");
@@ -111,12 +122,16 @@ static void the_file_wins_over_defaults_and_the_environment_over_the_file(void *
 
 static void a_wrong_value_names_file_line_and_key(void **state)
 {
-    static const struct { const char *text, *message; } cases[] = {
-        { "[http]\nlog-enabled = 'yes'", ":2:15: 'log-enabled' in section [http]: must be true or false, got string" },
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        { "[http]\nlog-enabled = 'yes'",
+          ":2:15: 'log-enabled' in section [http]: must be true or false, got string" },
         { "hostname = 5", ":1:12: 'hostname': must be a string, got integer" },
-        { "[alert]\ndelay-per-member = 10", ":2:20: 'delay-per-member' in section [alert]: must be a duration like \"10s\", got integer" },
-        { "[alert]\ndelay-per-member = '10'",
-          ":2:20: 'delay-per-member' in section [alert]: must be a duration like \"10s\" or \"1h30m\", got \"10\"" },
+        { "[alert]\ndelay-per-member = 10",
+          ":2:20: 'delay-per-member' in section [alert]: must be a duration like \"10s\", got integer" },
+        { "[alert]\ndelay-per-member = '10'", ":2:20: 'delay-per-member' in section [alert]: must be a "
+                                              "duration like \"10s\" or \"1h30m\", got \"10\"" },
         { "[cluster]\nroles = ['worker', 1]",
           ":2:9: 'roles' in section [cluster]: must be a list of strings, element 2 is integer" },
         { "[cluster]\nroles = ['boss']", "[cluster] roles knows 'worker' only, not 'boss'" },
@@ -135,20 +150,24 @@ static void a_wrong_value_names_file_line_and_key(void **state)
     struct kap_config *c = NULL;
     struct kap_error err = { 0 };
     assert_int_equal(load_with("", env, false, &c, &err), KAP_EINVAL);
-    assert_string_equal(err.msg, "environment variable KAPACITOR_ALERT_REDUNDANCY: must be an integer, got \"two\"");
+    assert_string_equal(err.msg,
+                        "environment variable KAPACITOR_ALERT_REDUNDANCY: must be an integer, got \"two\"");
 }
 
 static void what_is_not_known_is_noted_and_refused_in_strict_mode(void **state)
 {
-    const char *text = "[http]\nbind-adress = ':1'\n[slak]\n[kubernetes]\nin-cluster = true\n[talk]\nenabled = false\n";
+    const char *text =
+        "[http]\nbind-adress = ':1'\n[slak]\n[kubernetes]\nin-cluster = true\n[talk]\nenabled = false\n";
     struct kap_config *c = load(text, NULL);
     const struct kap_config_note *notes;
     assert_int_equal(kap_config_notes(c, &notes), 3);
     assert_int_equal(notes[0].level, KAP_LOG_WARN);
-    assert_non_null(strstr(notes[0].text.p, ":2:1: unknown key 'bind-adress' in section [http], did you mean 'bind-address'?"));
+    assert_non_null(strstr(
+        notes[0].text.p, ":2:1: unknown key 'bind-adress' in section [http], did you mean 'bind-address'?"));
     assert_non_null(strstr(notes[1].text.p, ":3:2: unknown section [slak], did you mean [slack]?"));
     assert_int_equal(notes[2].level, KAP_LOG_INFO);
-    assert_non_null(strstr(notes[2].text.p, ":4:2: section [kubernetes] is not supported yet and has no effect"));
+    assert_non_null(
+        strstr(notes[2].text.p, ":4:2: section [kubernetes] is not supported yet and has no effect"));
     kap_config_free(c);
     struct kap_error err = { 0 };
     assert_int_equal(load_with(text, NULL, true, &c, &err), KAP_EINVAL);
@@ -162,9 +181,10 @@ static void what_is_not_known_is_noted_and_refused_in_strict_mode(void **state)
 
 static void what_is_printed_reads_back_the_same(void **state)
 {
-    struct kap_config *c = load("hostname = \"a\\\"b\\\\\"\n[[httppost]]\nendpoint='e'\nheaders={\"X Y\"='1'}\n[stats]\n"
-                                "timing-sample-rate = 1\n[deadman]\ninterval = '1h30m'\n",
-                                NULL);
+    struct kap_config *c =
+        load("hostname = \"a\\\"b\\\\\"\n[[httppost]]\nendpoint='e'\nheaders={\"X Y\"='1'}\n[stats]\n"
+             "timing-sample-rate = 1\n[deadman]\ninterval = '1h30m'\n",
+             NULL);
     KAP_AUTO_BUF struct kap_buf first = { 0 }, second = { 0 };
     kap_config_print(c, &first);
     kap_config_free(c);
@@ -180,12 +200,14 @@ static void what_is_printed_reads_back_the_same(void **state)
 
 static void secrets_are_shown_as_booleans(void **state)
 {
-    struct kap_config *c = load("[[httppost]]\nendpoint='e'\nurl='http://x'\nbasic-auth={username='u',password='p'}\n", NULL);
+    struct kap_config *c =
+        load("[[httppost]]\nendpoint='e'\nurl='http://x'\nbasic-auth={username='u',password='p'}\n", NULL);
     KAP_AUTO_BUF struct kap_buf options = { 0 }, redacted = { 0 };
     assert_true(kap_config_show(c, "httppost", 0, &options, &redacted));
-    assert_string_equal(options.p, "{\"endpoint\":\"e\",\"url\":\"http://x\",\"headers\":null,\"basic-auth\":true,"
-                                   "\"alert-template\":\"\",\"alert-template-file\":\"\",\"row-template\":\"\","
-                                   "\"row-template-file\":\"\"}");
+    assert_string_equal(options.p,
+                        "{\"endpoint\":\"e\",\"url\":\"http://x\",\"headers\":null,\"basic-auth\":true,"
+                        "\"alert-template\":\"\",\"alert-template-file\":\"\",\"row-template\":\"\","
+                        "\"row-template-file\":\"\"}");
     assert_string_equal(redacted.p, "[\"basic-auth\"]");
     assert_false(kap_config_show(c, "httppost", 1, &options, &redacted));
     kap_config_free(c);

@@ -29,14 +29,15 @@ static struct kap_toml *get(const struct kap_toml *t, const char *key)
 static void reads_every_kind(void **state)
 {
     KAP_AUTO_ARENA struct kap_arena *a = kap_arena_new();
-    const struct kap_toml *t = parse(a, "# comment\r\n"
-                                        "s = \"a\\tb\\u00e9\\\"\" # after\n"
-                                        "l = 'C:\\x'\n"
-                                        "i = -1_000\n h = 0xff\n o = 0o17\n b = 0b101\n"
-                                        "f = 6.5e-3\n g = -inf\n n = nan\n z = 0.0\n"
-                                        "yes = true\nno=false\n"
-                                        "d = 1979-05-27T07:32:00.5-07:00\n e = 1979-05-27 07:32:00\n t = 07:32:00\n"
-                                        "\"quoted key\" = 1\n\"\" = 2\n1 = 3\n");
+    const struct kap_toml *t =
+        parse(a, "# comment\r\n"
+                 "s = \"a\\tb\\u00e9\\\"\" # after\n"
+                 "l = 'C:\\x'\n"
+                 "i = -1_000\n h = 0xff\n o = 0o17\n b = 0b101\n"
+                 "f = 6.5e-3\n g = -inf\n n = nan\n z = 0.0\n"
+                 "yes = true\nno=false\n"
+                 "d = 1979-05-27T07:32:00.5-07:00\n e = 1979-05-27 07:32:00\n t = 07:32:00\n"
+                 "\"quoted key\" = 1\n\"\" = 2\n1 = 3\n");
     assert_true(kap_str_is(get(t, "s")->s, "a\tb\xc3\xa9\""));
     assert_true(kap_str_is(get(t, "l")->s, "C:\\x"));
     assert_int_equal(get(t, "i")->i, -1000);
@@ -60,8 +61,9 @@ static void reads_every_kind(void **state)
 static void reads_multi_line_strings(void **state)
 {
     KAP_AUTO_ARENA struct kap_arena *a = kap_arena_new();
-    const struct kap_toml *t = parse(a, "a = \"\"\"\nRoses\n  are \\\n     red\"\"\"\nb = '''\nC:\\x\n'y' '''\n"
-                                        "c = \"\"\"\"quoted\"\"\"\"\"\nd = ''\ne=\"\"");
+    const struct kap_toml *t =
+        parse(a, "a = \"\"\"\nRoses\n  are \\\n     red\"\"\"\nb = '''\nC:\\x\n'y' '''\n"
+                 "c = \"\"\"\"quoted\"\"\"\"\"\nd = ''\ne=\"\"");
     assert_true(kap_str_is(get(t, "a")->s, "Roses\n  are red"));
     assert_true(kap_str_is(get(t, "b")->s, "C:\\x\n'y' "));
     assert_true(kap_str_is(get(t, "c")->s, "\"quoted\"\""));
@@ -72,8 +74,9 @@ static void reads_multi_line_strings(void **state)
 static void reads_tables_and_arrays(void **state)
 {
     KAP_AUTO_ARENA struct kap_arena *a = kap_arena_new();
-    const struct kap_toml *t = parse(a, "[a.b]\nx = [1, [2, 3], # c\n 'y',\n]\n[a]\nz.q = 1\nz.r = {k = 1, m.n = 2}\n"
-                                        "[[s]]\nname = 'one'\n[s.t]\nv = 1\n[[s]]\n[[s.u]]\n[[s.u]]\nw = {}\n");
+    const struct kap_toml *t =
+        parse(a, "[a.b]\nx = [1, [2, 3], # c\n 'y',\n]\n[a]\nz.q = 1\nz.r = {k = 1, m.n = 2}\n"
+                 "[[s]]\nname = 'one'\n[s.t]\nv = 1\n[[s]]\n[[s.u]]\n[[s.u]]\nw = {}\n");
     const struct kap_toml *x = get(get(get(t, "a"), "b"), "x");
     assert_int_equal(x->nitems, 3);
     assert_int_equal(x->items[1]->items[1]->i, 3);
@@ -90,7 +93,9 @@ static void reads_tables_and_arrays(void **state)
 
 static void names_the_place_of_a_mistake(void **state)
 {
-    static const struct { const char *text, *message; } cases[] = {
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
         { "a = 1\nb = \n", "f:2:5: expected a value, got the end of the line" },
         { "a", "f:1:2: expected '=' after the key 'a', got the end of the text" },
         { "= 1", "f:1:1: expected a key, got '='" },
@@ -145,8 +150,8 @@ static void nesting_has_a_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_every_kind),         cmocka_unit_test(reads_multi_line_strings),
-        cmocka_unit_test(reads_tables_and_arrays),  cmocka_unit_test(names_the_place_of_a_mistake),
+        cmocka_unit_test(reads_every_kind),        cmocka_unit_test(reads_multi_line_strings),
+        cmocka_unit_test(reads_tables_and_arrays), cmocka_unit_test(names_the_place_of_a_mistake),
         cmocka_unit_test(nesting_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,12 +36,18 @@ static bool is_placed(void *ctx, struct kap_str id)
 static void open_tasks(struct server *s)
 {
     struct kap_error err;
-    s->services = (struct kap_services){ .clock = &kap_clock_system, .hostname = KAP_STR("h"), .server_id = KAP_STR("s"),
+    s->services = (struct kap_services){ .clock = &kap_clock_system,
+                                         .hostname = KAP_STR("h"),
+                                         .server_id = KAP_STR("s"),
                                          .cluster_id = KAP_STR("c") };
     const struct kap_engine_options options = { .workers = 1, .services = &s->services };
     OK(kap_engine_new(&options, &s->engine, &err), &err);
-    const struct kap_tasks_options opt = { .definitions = s->definitions, .engine = s->engine, .registry = &registry,
-                                           .clock = &clock_of_test, .placed = is_placed, .placed_ctx = s };
+    const struct kap_tasks_options opt = { .definitions = s->definitions,
+                                           .engine = s->engine,
+                                           .registry = &registry,
+                                           .clock = &clock_of_test,
+                                           .placed = is_placed,
+                                           .placed_ctx = s };
     OK(kap_tasks_new(&opt, &s->tasks, &err), &err);
     kap_tasks_start(s->tasks);
 }
@@ -79,7 +85,8 @@ static char *member(const struct kap_buf *json, const char *key)
     json_t *v = json_loadb(json->p, json->n, 0, NULL);
     assert_non_null(v);
     const json_t *m = json_object_get(v, key);
-    char *text = json_is_string(m) ? kap_strdup(json_string_value(m)) : json_dumps(m, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text =
+        json_is_string(m) ? kap_strdup(json_string_value(m)) : json_dumps(m, JSON_ENCODE_ANY | JSON_COMPACT);
     json_decref(v);
     return text ? text : kap_strdup("(none)");
 }
@@ -118,10 +125,13 @@ TEST(a_task_is_shown_as_the_reference_shows_it)
     now_ns = 1700000000000000000;
     KAP_AUTO_BUF struct kap_buf out = { 0 };
     struct kap_error err;
-    OK(kap_task_create(s->tasks,
-                       KAP_STR("{\"id\": \"a\", \"type\": \"stream\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}],"
-                               " \"script\": \"stream\\n    |from()\\n        .measurement('m')\\n\", \"status\": \"disabled\"}"),
-                       &out, &err), &err);
+    OK(kap_task_create(
+           s->tasks,
+           KAP_STR("{\"id\": \"a\", \"type\": \"stream\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}],"
+                   " \"script\": \"stream\\n    |from()\\n        .measurement('m')\\n\", \"status\": "
+                   "\"disabled\"}"),
+           &out, &err),
+       &err);
     STR_EQ(kap_buf_str(&out), "{\n"
                               "    \"link\": {\n"
                               "        \"rel\": \"self\",\n"
@@ -152,7 +162,9 @@ TEST(a_task_is_shown_as_the_reference_shows_it)
 TEST(a_bad_definition_gets_the_texts_of_the_reference)
 {
     struct server *s = *cmocka_state;
-    static const struct { const char *body, *message; } cases[] = {
+    static const struct {
+        const char *body, *message;
+    } cases[] = {
         { "not json", "invalid JSON" },
         { "{\"id\": \"a\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}]}", "must provide TICKscript" },
         { "{\"id\": \"a\", \"script\": \"stream|from()\"}", "must specify dbrp" },
@@ -165,10 +177,12 @@ TEST(a_bad_definition_gets_the_texts_of_the_reference)
         { "{\"id\": 5, \"script\": \"stream|from()\"}", "invalid JSON" },
         { "{\"id\": \"a\", \"script\": \"strem|from()\"}", "invalid task type: invalid" },
         { "{\"id\": \"a\", \"script\": \"var s = stream\"}", "invalid TICKscript: task does nothing" },
-        { "{\"id\": \"a\", \"script\": \"dbrp \\\"a\\\".\\\"b\\\"\\nstream|from()\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}]}",
+        { "{\"id\": \"a\", \"script\": \"dbrp \\\"a\\\".\\\"b\\\"\\nstream|from()\", \"dbrps\": [{\"db\": "
+          "\"d\", \"rp\": \"r\"}]}",
           "cannot specify dbrp in both implicitly and explicitly" },
         { "{\"id\": \"a\", \"template-id\": \"none\"}", "unknown template none: err: no template exists" },
-        { "{\"id\": \"a\", \"script\": \"var x int\\nstream|from()\"}", "invalid TICKscript: missing value for var \"x\"." },
+        { "{\"id\": \"a\", \"script\": \"var x int\\nstream|from()\"}",
+          "invalid TICKscript: missing value for var \"x\"." },
     };
     for (size_t i = 0; i < KAP_COUNT(cases); i++) {
         KAP_AUTO_BUF struct kap_buf out = { 0 };
@@ -179,8 +193,10 @@ TEST(a_bad_definition_gets_the_texts_of_the_reference)
     }
     KAP_AUTO_BUF struct kap_buf out = { 0 };
     struct kap_error err;
-    FAILS(kap_task_update(s->tasks, KAP_STR("none"), KAP_STR("{}"), &out, &err), &err, "task does not exist, cannot update");
-    FAILS(kap_task_show(s->tasks, KAP_STR("none"), &(struct kap_task_view){ 0 }, &out, &err), &err, "no task exists");
+    FAILS(kap_task_update(s->tasks, KAP_STR("none"), KAP_STR("{}"), &out, &err), &err,
+          "task does not exist, cannot update");
+    FAILS(kap_task_show(s->tasks, KAP_STR("none"), &(struct kap_task_view){ 0 }, &out, &err), &err,
+          "no task exists");
     OK(kap_task_delete(s->tasks, KAP_STR("none"), &err), &err);
 }
 
@@ -193,7 +209,8 @@ TEST(a_task_lives_through_its_states)
     create(s, "{\"id\": \"a\", " SCRIPT "}");
     check_task(s, "a", "executing", "false");
     KAP_AUTO_BUF struct kap_buf out = { 0 };
-    FAILS(kap_task_create(s->tasks, KAP_STR("{\"id\": \"a\", " SCRIPT "}"), &out, &err), &err, "task a already exists");
+    FAILS(kap_task_create(s->tasks, KAP_STR("{\"id\": \"a\", " SCRIPT "}"), &out, &err), &err,
+          "task a already exists");
     update(s, "a", "{\"status\": \"enabled\"}");
     check_task(s, "a", "executing", "true");
     update(s, "a", "{\"id\": \"b\"}");
@@ -206,7 +223,8 @@ TEST(a_task_lives_through_its_states)
     update(s, "b", "{\"status\": \"disabled\"}");
     check_task(s, "b", "status", "disabled");
     check_task(s, "b", "stats", "{}");
-    FAILS(kap_task_update(s->tasks, KAP_STR("b"), KAP_STR("{\"script\": \"stream|from()\"}"), &out, &err), &err, "must specify dbrp");
+    FAILS(kap_task_update(s->tasks, KAP_STR("b"), KAP_STR("{\"script\": \"stream|from()\"}"), &out, &err),
+          &err, "must specify dbrp");
     OK(kap_task_delete(s->tasks, KAP_STR("b"), &err), &err);
     assert_false(kap_task_exists(s->tasks, KAP_STR("b")));
     assert_int_equal(kap_tasks_count(s->tasks).tasks, 0);
@@ -235,12 +253,16 @@ TEST(lists_have_the_fields_asked_for)
     OK(kap_task_list(s->tasks, &view, &out, &err), &err);
     json_t *list = json_loads(out.p, 0, NULL);
     char *text = json_dumps(list, JSON_COMPACT);
-    assert_string_equal(text, "{\"tasks\":[{\"executing\":false,\"id\":\"a1\",\"link\":{\"rel\":\"self\",\"href\":\"/kapacitor/v1/tasks/a1\"}},"
-                              "{\"executing\":true,\"id\":\"a2\",\"link\":{\"rel\":\"self\",\"href\":\"/kapacitor/v1/tasks/a2\"}}]}");
+    assert_string_equal(text, "{\"tasks\":[{\"executing\":false,\"id\":\"a1\",\"link\":{\"rel\":\"self\","
+                              "\"href\":\"/kapacitor/v1/tasks/a1\"}},"
+                              "{\"executing\":true,\"id\":\"a2\",\"link\":{\"rel\":\"self\",\"href\":\"/"
+                              "kapacitor/v1/tasks/a2\"}}]}");
     free(text);
     json_decref(list);
     kap_buf_reset(&out);
-    view = (struct kap_task_view){ .fields = &fields[1], .nfields = 1, .offset = 2, .limit = 1, .pattern = KAP_STR("") };
+    view = (struct kap_task_view){
+        .fields = &fields[1], .nfields = 1, .offset = 2, .limit = 1, .pattern = KAP_STR("")
+    };
     OK(kap_task_list(s->tasks, &view, &out, &err), &err);
     assert_non_null(strstr(out.p, "\"id\": \"b1\""));
     assert_non_null(strstr(out.p, "\"stats\": null"));
@@ -259,25 +281,39 @@ TEST(templates_make_tasks_and_change_them)
     struct server *s = *cmocka_state;
     KAP_AUTO_BUF struct kap_buf out = { 0 };
     struct kap_error err;
-    OK(kap_template_create(s->tasks, KAP_STR("{\"id\": \"t\", \"script\": \"var m string\\nstream|from().measurement(m)|log()\"}"), &out,
-                           &err), &err);
+    OK(kap_template_create(
+           s->tasks,
+           KAP_STR("{\"id\": \"t\", \"script\": \"var m string\\nstream|from().measurement(m)|log()\"}"),
+           &out, &err),
+       &err);
     check_member(&out, "vars", "{\"m\":{\"type\":\"string\",\"value\":null,\"description\":\"\"}}");
-    create(s, "{\"id\": \"a\", \"template-id\": \"t\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}], \"status\": \"enabled\","
+    create(s, "{\"id\": \"a\", \"template-id\": \"t\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}], "
+              "\"status\": \"enabled\","
               " \"vars\": {\"m\": {\"type\": \"string\", \"value\": \"cpu\"}}}");
     check_task(s, "a", "executing", "true");
     kap_buf_reset(&out);
-    OK(kap_template_update(s->tasks, KAP_STR("t"), KAP_STR("{\"script\": \"var m string\\nstream|from().measurement(m)|sample(2)\"}"), &out,
-                           &err), &err);
-    check_task(s, "a", "script", "var m string\n\nstream\n    |from()\n        .measurement(m)\n    |sample(2)\n");
+    OK(kap_template_update(s->tasks, KAP_STR("t"),
+                           KAP_STR("{\"script\": \"var m string\\nstream|from().measurement(m)|sample(2)\"}"),
+                           &out, &err),
+       &err);
+    check_task(s, "a", "script",
+               "var m string\n\nstream\n    |from()\n        .measurement(m)\n    |sample(2)\n");
     check_task(s, "a", "executing", "true");
-    /* what breaks a task is refused for the task, which goes on as it was; the template keeps the new script */
-    FAILS(kap_template_update(s->tasks, KAP_STR("t"),
-                              KAP_STR("{\"script\": \"var m string\\nvar more int\\nstream|from().measurement(m)|sample(more)\"}"), &out,
-                              &err), &err, "error reloading associated task a: missing value for var \"more\".");
+    /* what breaks a task is refused for the task, which goes on as it was; the template keeps the new script
+     */
+    FAILS(
+        kap_template_update(
+            s->tasks, KAP_STR("t"),
+            KAP_STR(
+                "{\"script\": \"var m string\\nvar more int\\nstream|from().measurement(m)|sample(more)\"}"),
+            &out, &err),
+        &err, "error reloading associated task a: missing value for var \"more\".");
     check_task(s, "a", "executing", "true");
-    check_task(s, "a", "script", "var m string\n\nstream\n    |from()\n        .measurement(m)\n    |sample(2)\n");
+    check_task(s, "a", "script",
+               "var m string\n\nstream\n    |from()\n        .measurement(m)\n    |sample(2)\n");
     OK(kap_template_delete(s->tasks, KAP_STR("t"), &err), &err);
-    FAILS(kap_template_show(s->tasks, KAP_STR("t"), &(struct kap_task_view){ 0 }, &out, &err), &err, "no template exists");
+    FAILS(kap_template_show(s->tasks, KAP_STR("t"), &(struct kap_task_view){ 0 }, &out, &err), &err,
+          "no template exists");
 }
 
 TEST(definitions_survive_a_restart)
@@ -324,8 +360,9 @@ TEST(changes_of_other_members_take_effect)
     open_tasks(s);
     const struct kap_definitions *d = s->definitions;
     struct kap_error err;
-    const char *enabled = "{\"type\": \"stream\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}], \"script\": \"stream|from()\","
-                          " \"status\": \"enabled\", \"run\": 5}";
+    const char *enabled =
+        "{\"type\": \"stream\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}], \"script\": \"stream|from()\","
+        " \"status\": \"enabled\", \"run\": 5}";
     OK(d->put(d->ctx, KAP_DEFINITION_TASK, KAP_STR("far"), kap_str(enabled), &err), &err);
     watcher(watcher_ctx, KAP_DEFINITION_TASK, KAP_STR("far"), true);
     assert_true(wait_executing(s, "far", true));
