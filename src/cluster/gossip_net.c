@@ -450,16 +450,20 @@ static void use_seed_addr(struct kap_gossip_net *net, const struct lookup *looku
         kap_swim_join(net->core, addr, now_of(net));
 }
 
+static void tell_join_failed(struct kap_gossip_net *net, const struct lookup *lookup, const char *why)
+{
+    KAP_AUTO_FREE char *text = kap_asprintf("%s: %s", lookup->text, why);
+    const struct kap_swim_event ev = { .kind = KAP_SWIM_EV_JOIN_FAILED, .text = text };
+    io_event(net, &ev);
+}
+
 static void lookup_failed(struct kap_gossip_net *net, const struct lookup *lookup, int status)
 {
     net->stats.resolve_errors++;
     if (lookup->kind == LOOKUP_SELF)
         net->resolve_ns = now_of(net) + RESOLVE_RETRY_NS;
-    if (lookup->kind == LOOKUP_SEED)
-        return;
-    KAP_AUTO_FREE char *text = kap_asprintf("%s: %s", lookup->text, uv_strerror(status));
-    const struct kap_swim_event ev = { .kind = KAP_SWIM_EV_JOIN_FAILED, .text = text };
-    io_event(net, &ev);
+    if (lookup->kind != LOOKUP_SEED)
+        tell_join_failed(net, lookup, uv_strerror(status));
 }
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
@@ -478,6 +482,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
             use_own_addr(net, addr);
         else if (lookup->kind == LOOKUP_SEED)
             use_seed_addr(net, lookup, &addr);
+        else if (!kap_swim_enabled(net->core))
+            tell_join_failed(net, lookup, "gossip is off: this member is alone");
         else
             kap_swim_join(net->core, &addr, now_of(net));
     }
