@@ -154,7 +154,9 @@ static int post(struct kap_node *n, struct state *s, struct kap_row *row, const 
     kap_arena_reset(s->arena);
     struct kap_str constant;
     const bool plain = !s->row && kap_template_constant(s->url, &constant);
-    const struct kap_tvalue dot = plain ? (struct kap_tvalue){ 0 } : kap_t_row(s->arena, row);
+    struct kap_tvalue dot = { 0 };
+    if (!plain)
+        dot = kap_t_row(s->arena, row);
     if (make_body(s, row, dot, &body, &err) != KAP_OK ||
         kap_template_render(s->url, dot, s->arena, &url, &err) != KAP_OK) {
         kap_node_error(n, kg, "failed to POST data: %s", err.msg);

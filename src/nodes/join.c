@@ -164,13 +164,17 @@ static size_t set_bytes(const struct state *s)
     return sizeof(struct set) + s->nparents * sizeof(struct kap_message);
 }
 
-static void set_free(struct kap_node *n, const struct state *s, struct group *g, struct set *set)
+static void pop_first(struct kap_node *n, const struct state *s, struct group *g)
 {
+    struct set *set = g->first;
+    g->first = set->next;
+    if (g->first)
+        g->first->prev = NULL;
+    else
+        g->last = NULL;
     for (size_t i = 0; i < s->nparents; i++)
         if (set->v[i].kind != KAP_MESSAGE_NONE)
             kap_message_done(n, &set->v[i]);
-    *(set->prev ? &set->prev->next : &g->first) = set->next;
-    *(set->next ? &set->next->prev : &g->last) = set->prev;
     kap_node_charge(n, -(int64_t)set_bytes(s));
     kap_free(set);
 }
@@ -188,7 +192,7 @@ static void group_close(struct kap_node *n, void *state, void *gs, struct kap_gr
 {
     struct group *g = gs;
     while (g->first)
-        set_free(n, state, g, g->first);
+        pop_first(n, state, g);
     kap_free(g->head_ns);
 }
 
@@ -341,11 +345,10 @@ static void release(struct kap_node *n, struct state *s, struct group *g, bool a
         const bool incomplete_too = all || passed(s, g);
         const int64_t oldest_ns = g->first->time_ns;
         while (g->first && g->first->time_ns == oldest_ns) {
-            struct set *set = g->first;
-            if (set->size < s->nparents && !incomplete_too)
+            if (g->first->size < s->nparents && !incomplete_too)
                 break;
-            emit_set(n, s, set);
-            set_free(n, s, g, set);
+            emit_set(n, s, g->first);
+            pop_first(n, s, g);
         }
         if (!incomplete_too)
             return;
@@ -370,8 +373,14 @@ static struct set *find_set(struct kap_node *n, const struct state *s, struct gr
     set->first = s->nparents;
     set->prev = after;
     set->next = after ? after->next : g->first;
-    *(set->prev ? &set->prev->next : &g->first) = set;
-    *(set->next ? &set->next->prev : &g->last) = set;
+    if (set->prev)
+        set->prev->next = set;
+    else
+        g->first = set;
+    if (set->next)
+        set->next->prev = set;
+    else
+        g->last = set;
     return set;
 }
 

@@ -1,5 +1,6 @@
 #include "nodes/sideload.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
 #include "base/mem.h"
@@ -112,7 +113,7 @@ static bool convert(struct kap_node *n, const struct kap_value *v, enum kap_type
     double f;
     switch (type) {
     case KAP_INT:
-        if (v->type == KAP_FLOAT && v->f >= -0x1p63 && v->f < 0x1p63 && (double)(int64_t)v->f == v->f)
+        if (v->type == KAP_FLOAT && fabs(v->f) < 9.2e18 && trunc(v->f) == v->f)
             *ret = kap_value_i((int64_t)v->f);
         else if (v->type == KAP_STRING && kap_str_to_i64(v->s, &i))
             *ret = kap_value_i(i);

@@ -68,10 +68,8 @@ static struct kap_value json_value(const json_t *j)
 static void put_object(struct values *v, struct kap_str path, json_t *object)
 {
     struct kap_map *file = kap_map_new();
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value)
-        put(v, file, kap_str(key), json_value(value));
+    for (void *it = json_object_iter(object); it; it = json_object_iter_next(object, it))
+        put(v, file, kap_str(json_object_iter_key(it)), json_value(json_object_iter_value(it)));
     kap_map_free(kap_map_put(v->files, path, file));
 }
 
@@ -248,11 +246,9 @@ static enum kap_status load_url(const struct kap_sideload_source *s, struct valu
                         "Error fetching sideload data from %s :: failed to unmarshal json values in response body: %s",
                         s->url, doc ? "not an object" : at.text);
     }
-    const char *path;
-    json_t *object;
-    json_object_foreach(doc, path, object)
-        if (json_is_object(object))
-            put_object(v, kap_str(path), object);
+    for (void *it = json_object_iter(doc); it; it = json_object_iter_next(doc, it))
+        if (json_is_object(json_object_iter_value(it)))
+            put_object(v, kap_str(json_object_iter_key(it)), json_object_iter_value(it));
     json_decref(doc);
     return KAP_OK;
 }
