@@ -491,7 +491,10 @@ static void add_api_url(struct kap_alerts *a)
 {
     const struct kap_config_http *http = kap_config_section(a->opts.config, "http");
     kap_buf_adds(&a->api_url, http->https_enabled ? "https://" : "http://");
-    kap_config_advertise(http->advertise_address, http->bind_address, a->opts.hostname, &a->api_url);
+    if (http->bind_address.n > 0 && http->bind_address.p[0] != ':' && http->advertise_address.n == 0)
+        kap_buf_add(&a->api_url, http->bind_address);
+    else
+        kap_config_advertise(http->advertise_address, http->bind_address, a->opts.hostname, &a->api_url);
     kap_buf_adds(&a->api_url, KAP_HTTP_BASE);
 }
 

@@ -5,7 +5,10 @@
 #include "cluster/owners.h"
 #include "cluster/rpc_net.h"
 #include "store/catalog_db.h"
+#include <netinet/in.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define MEMBER_CALL_NS (10 * INT64_C(1000000000))
 
@@ -542,16 +545,57 @@ static enum kap_status open_catalog(struct kap_cluster *c, struct kap_error *err
     return KAP_OK;
 }
 
+static bool count_member(void *ctx, const struct kap_catalog_entry *e)
+{
+    ++*(size_t *)ctx;
+    return true;
+}
+
+/* A server that was not set up for a cluster must start although another one on this machine has the default port: it
+ * takes any free one then. A port that the operator named, and that of a member of a cluster, is what must be used. */
+static bool any_port_will_do(struct kap_cluster *c, const char *section, const struct kap_error *err)
+{
+    size_t members = 0;
+    kap_catalog_each(c->catalog, KAP_CATALOG_MEMBER, count_member, &members);
+    if (kap_config_given(c->opts.config, section) || members > 1)
+        return false;
+    kap_log(KAP_LOG_WARN, "cluster", "the default port is taken, using any free one: set bind-address to choose",
+            kap_kv_s("section", section), kap_kv_s("err", err->msg));
+    return true;
+}
+
+/* ":PORT" of a port that is free for TCP now. */
+static struct kap_str free_port(struct kap_arena *arena)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY) };
+    socklen_t n = sizeof addr;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, n) != 0 || getsockname(fd, (struct sockaddr *)&addr, &n) != 0)
+        addr.sin_port = 0;
+    if (fd >= 0)
+        close(fd);
+    return kap_str(kap_arena_printf(arena, ":%d", ntohs(addr.sin_port)));
+}
+
 static enum kap_status open_rpc(struct kap_cluster *c, struct kap_error *err)
 {
     const struct kap_config_rpc *rpc = kap_config_section(c->opts.config, "rpc");
     kap_config_advertise(rpc->advertise_address, rpc->bind_address, c->opts.hostname, &c->rpc_address);
-    const struct kap_rpc_net_config config = { .loop = kap_loop_uv(c->opts.loop), .bind_address = rpc->bind_address,
-                                               .self = kap_str(c->opts.identity->server_id),
-                                               .advertise = kap_buf_str(&c->rpc_address) };
+    struct kap_rpc_net_config config = { .loop = kap_loop_uv(c->opts.loop), .bind_address = rpc->bind_address,
+                                         .self = kap_str(c->opts.identity->server_id),
+                                         .advertise = kap_buf_str(&c->rpc_address) };
     const struct kap_rpc_net_io io = { .hello = rpc_hello, .message = rpc_message, .request = rpc_request,
                                        .link = rpc_link, .notice = rpc_notice, .ctx = c };
-    if (kap_rpc_net_new(&config, &io, &c->rpc, err) != KAP_OK)
+    enum kap_status status = kap_rpc_net_new(&config, &io, &c->rpc, err);
+    KAP_AUTO_ARENA struct kap_arena *arena = kap_arena_new();
+    if (status != KAP_OK && any_port_will_do(c, "rpc", err)) {
+        config.bind_address = free_port(arena);
+        kap_buf_reset(&c->rpc_address);
+        kap_config_advertise((struct kap_str){ 0 }, config.bind_address, c->opts.hostname, &c->rpc_address);
+        config.advertise = kap_buf_str(&c->rpc_address);
+        status = kap_rpc_net_new(&config, &io, &c->rpc, err);
+    }
+    if (status != KAP_OK)
         return kap_wrap(err, "[rpc] bind-address");
     kap_rpc_net_set_cluster_id(c->rpc, kap_str(c->opts.identity->cluster_id));
     return KAP_OK;
@@ -580,9 +624,17 @@ static enum kap_status open_gossip(struct kap_cluster *c, struct kap_error *err)
         config.swim.push_pull_interval_ns = cluster->gossip_sync_interval_ns;
     if (cluster->gossip_members > 0)
         config.swim.gossip_nodes = (unsigned)cluster->gossip_members;
-    if (kap_gossip_start(kap_loop_uv(c->opts.loop), &config, &c->gossip, err) != KAP_OK)
-        return kap_wrap(err, "[cluster] bind-address");
-    return KAP_OK;
+    enum kap_status status = kap_gossip_start(kap_loop_uv(c->opts.loop), &config, &c->gossip, err);
+    KAP_AUTO_ARENA struct kap_arena *arena = kap_arena_new();
+    if (status != KAP_OK && any_port_will_do(c, "cluster", err)) {
+        const struct kap_str bind_address = free_port(arena);
+        kap_buf_reset(&c->gossip_address);
+        kap_config_advertise((struct kap_str){ 0 }, bind_address, c->opts.hostname, &c->gossip_address);
+        config.bind = bind_address.p;
+        config.advertise = c->gossip_address.p;
+        status = kap_gossip_start(kap_loop_uv(c->opts.loop), &config, &c->gossip, err);
+    }
+    return status == KAP_OK ? KAP_OK : kap_wrap(err, "[cluster] bind-address");
 }
 
 static void open_members(struct kap_cluster *c)

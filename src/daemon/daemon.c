@@ -1,5 +1,4 @@
 #include "daemon/daemon.h"
-#include "alert/inhibit.h"
 #include "api/api.h"
 #include "base/mem.h"
 #include "daemon/alerts.h"
@@ -29,7 +28,6 @@ struct daemon {
     struct kap_cluster *cluster;
     struct kap_outputs *outputs;
     struct kap_influxdb *influxdb;
-    struct kap_inhibitors *inhibitors;
     struct kap_daemon_services services;
     struct kap_engine *engine;
     struct kap_tasks *tasks;
@@ -179,7 +177,6 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
     d->services.alerts = d->alerts;
     d->services.outputs = d->outputs;
     d->services.influxdb = d->influxdb = kap_daemon_influxdb(d->config);
-    d->services.inhibitors = d->inhibitors = kap_inhibitors_new();
     d->services.config = d->config;
     kap_daemon_services_init(&d->services, &kap_clock_system, d->root->hostname, &d->identity);
     const struct kap_engine_options engine = { .clock = &kap_clock_system, .services = &d->services.api };
@@ -253,7 +250,6 @@ static void close_all(struct daemon *d)
     kap_tasks_free(d->tasks);
     kap_engine_free(d->engine);
     kap_influxdb_free(d->influxdb);
-    kap_inhibitors_free(d->inhibitors);
     for (size_t i = 0; i < d->nsignals; i++)
         uv_close((uv_handle_t *)&d->signals[i], NULL);
     kap_alerts_close(d->alerts);

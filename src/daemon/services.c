@@ -89,7 +89,6 @@ void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_cl
         .hostname = hostname,
         .server_id = kap_str(identity->server_id),
         .cluster_id = kap_str(identity->cluster_id),
-        .inhibitors = s->inhibitors,
         .inhibitors = kap_inhibitors_new(),
         .alert_restore = alert_restore,
         .alert_collect = alert_collect,

@@ -13,7 +13,6 @@ struct kap_daemon_services {
     struct kap_alerts *alerts;
     struct kap_outputs *outputs;
     struct kap_influxdb *influxdb;
-    struct kap_inhibitors *inhibitors;
     struct kap_engine *engine; /* set once it exists */
     const struct kap_config *config;
 };

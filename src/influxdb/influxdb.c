@@ -102,7 +102,7 @@ static void post(CURL *h, const struct cluster *c, const char *url, const char *
     *a = (struct answer){ 0 };
     set_up(h, c, a);
     KAP_AUTO_BUF struct kap_buf whole = { 0 };
-    kap_buf_addf(&whole, "%s%s%s", url, url[0] && url[strlen(url) - 1] == '/' ? "" : "/", path);
+    kap_buf_addf(&whole, "%s/%s", url, path);
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     headers = curl_slist_append(headers, "Content-Type: text/plain; charset=utf-8");
     if (c->token[0]) {
@@ -218,6 +218,15 @@ static void *run_sender(void *arg)
 
 /* --- life --- */
 
+/* Scheme and host: like the reference's client, a path in the URL is not kept. */
+static char *base_of(struct kap_str url)
+{
+    const char *host = memmem(url.p, url.n, "://", 3);
+    const size_t from = host ? (size_t)(host - url.p) + 3 : 0;
+    const char *slash = memchr(url.p + from, '/', url.n - from);
+    return kap_strndup(url.p, slash ? (size_t)(slash - url.p) : url.n);
+}
+
 static void open_cluster(struct kap_influxdb *db, struct cluster *c, const struct kap_influxdb_cluster *o)
 {
     c->db = db;
@@ -230,7 +239,7 @@ static void open_cluster(struct kap_influxdb *db, struct cluster *c, const struc
     c->ssl_key = copy(o->ssl_key);
     c->urls = KAP_ARRAY(char *, o->nurls);
     for (size_t i = 0; i < o->nurls; i++)
-        c->urls[c->nurls++] = copy(o->urls[i]);
+        c->urls[c->nurls++] = base_of(o->urls[i]);
     c->is_default = o->is_default;
     c->insecure_skip_verify = o->insecure_skip_verify;
     c->timeout_ns = o->timeout_ns > 0 ? o->timeout_ns : TIMEOUT_NS;
