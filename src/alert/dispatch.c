@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 #define OPEN_AFTER 5 /* failures in a row */
@@ -425,9 +426,18 @@ static void finish_missing(struct kap_dispatch *d, struct job *j)
 
 /* --- threads --- */
 
+/* Signals are for the process's main thread. */
+static void block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
 static void *pool_main(void *arg)
 {
     struct kap_dispatch *d = arg;
+    block_signals();
     pthread_mutex_lock(&d->lock);
     while (!d->stopping) {
         struct job *j = jobs_take(&d->blocking);
@@ -523,6 +533,7 @@ static int run_wakes(struct kap_dispatch *d)
 static void *http_main(void *arg)
 {
     struct kap_dispatch *d = arg;
+    block_signals();
     for (;;) {
         pthread_mutex_lock(&d->lock);
         if (d->stopping) {

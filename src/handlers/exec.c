@@ -102,6 +102,21 @@ static bool converse(int *to, int from, struct kap_str input, struct kap_buf *ou
     }
 }
 
+/* A program that does not read its input is no reason for SIGPIPE to end us. */
+static bool converse_quietly(int *to, int from, struct kap_str input, struct kap_buf *output)
+{
+    const struct timespec none = { 0 };
+    sigset_t pipe_set, before;
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &before);
+    const bool in_time = converse(to, from, input, output);
+    while (!sigismember(&before, SIGPIPE) && sigtimedwait(&pipe_set, NULL, &none) > 0)
+        continue;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return in_time;
+}
+
 static enum kap_verdict judge(int status, struct kap_str output, bool in_time, struct kap_error *err)
 {
     output = kap_str_trim(output);
@@ -143,7 +158,7 @@ static enum kap_verdict run(const struct options *o, struct kap_str input, struc
     }
     fcntl(to[1], F_SETFL, O_NONBLOCK);
     KAP_AUTO_BUF struct kap_buf output = { 0 };
-    const bool in_time = converse(&to[1], from[0], input, &output);
+    const bool in_time = converse_quietly(&to[1], from[0], input, &output);
     if (!in_time)
         kill(-pid, SIGKILL);
     if (to[1] >= 0)

@@ -146,11 +146,10 @@ static enum kap_status check(const void *options, const struct kap_handler_env *
 
 static void start_library(void)
 {
-    /* No files of the machine's SNMP tools, no MIBs: OIDs are numbers here. */
+    /* Without init_snmp(), which would read the MIBs and the files of the machine's SNMP tools: OIDs are numbers here. */
     netsnmp_ds_set_boolean(NETSNMP_DS_LIBRARY_ID, NETSNMP_DS_LIB_DONT_READ_CONFIGS, 1);
     netsnmp_ds_set_boolean(NETSNMP_DS_LIBRARY_ID, NETSNMP_DS_LIB_DONT_PERSIST_STATE, 1);
     snmp_disable_log();
-    init_snmp("kapacitor");
 }
 
 static enum kap_status add_variable(netsnmp_pdu *pdu, const struct datum *d, struct kap_str value,
