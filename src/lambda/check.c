@@ -191,7 +191,7 @@ static void lay_out_values(struct kap_lambda *l)
 
 enum kap_status kap_lambda_check(struct kap_lambda *l, struct kap_error *err)
 {
-    struct kap_error own;
+    struct kap_error own = { 0 };
     struct checker ck = { .l = l, .err = err ? err : &own };
     KAP_TRY(check(&ck, l->expr, &l->root));
     lay_out_values(l);

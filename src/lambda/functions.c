@@ -536,7 +536,7 @@ struct kap_value kap_code_call(const struct kap_code *c, struct kap_run *r)
     const struct kap_lambda_extra *extra = c->node->extra;
     const struct kap_lambda_fn *fn = c->node->fn;
     struct kap_value ret = { .type = KAP_MISSING };
-    struct kap_value args[KAP_LAMBDA_ARGS];
+    struct kap_value args[KAP_LAMBDA_ARGS] = { { .type = KAP_MISSING } };
     for (size_t i = 0; i < c->nargs; i++)
         args[i] = kap_code_value(c->args[i], r);
     if (r->status != KAP_OK) /* no state changes behind a failure */

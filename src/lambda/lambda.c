@@ -145,12 +145,14 @@ enum kap_status kap_lambda_state_load(struct kap_lambda_state *s, struct kap_str
 
 static const struct kap_value *find_field(struct kap_ref *ref, const struct kap_lambda_env *env)
 {
-    if (ref->field_hint < env->nfields && env->fields[ref->field_hint].key == ref->name)
-        return &env->fields[ref->field_hint].v;
-    for (size_t i = 0; i < env->nfields; i++)
-        if (env->fields[i].key == ref->name) {
+    const struct kap_field *fields = env->fields;
+    const size_t n = env->nfields;
+    if (ref->field_hint < n && fields[ref->field_hint].key == ref->name)
+        return &fields[ref->field_hint].v;
+    for (size_t i = 0; i < n; i++)
+        if (fields[i].key == ref->name) {
             ref->field_hint = (uint32_t)i;
-            return &env->fields[i].v;
+            return &fields[i].v;
         }
     return NULL;
 }
@@ -172,10 +174,11 @@ static const struct kap_str *find_tag(struct kap_ref *ref, const struct kap_tags
 /* Puts the values of all references in their slots. */
 static enum kap_status resolve(struct kap_lambda *l, const struct kap_lambda_env *env, struct kap_error *err)
 {
-    for (size_t i = 0; i < l->nrefs; i++) {
-        struct kap_ref *ref = &l->refs[i];
+    struct kap_value *value = l->values;
+    struct kap_ref *const end = l->refs + l->nrefs;
+    for (struct kap_ref *ref = l->refs; ref < end; ref++, value++) {
         if (ref->time) {
-            l->values[i] = kap_value_time(env->time_ns);
+            *value = kap_value_time(env->time_ns);
             continue;
         }
         const struct kap_value *field = find_field(ref, env);
@@ -183,16 +186,16 @@ static enum kap_status resolve(struct kap_lambda *l, const struct kap_lambda_env
         if (field && tag)
             return kap_fail(err, KAP_EINVAL, "cannot have field and tags with same name \"%s\"", ref->name->s);
         if (field)
-            l->values[i] = *field;
+            *value = *field;
         else if (tag)
-            l->values[i] = kap_value_s(*tag);
+            *value = kap_value_s(*tag);
         else
-            l->values[i] = (struct kap_value){ .type = KAP_MISSING };
+            *value = (struct kap_value){ .type = KAP_MISSING };
     }
     return KAP_OK;
 }
 
-static bool spec_fits(const struct kap_lambda *l, const struct kap_spec *spec)
+static inline bool spec_fits(const struct kap_lambda *l, const struct kap_spec *spec)
 {
     if (!spec->types)
         return false;
@@ -217,11 +220,9 @@ static const struct kap_spec *new_spec(struct kap_lambda *l)
     return spec;
 }
 
-/* The code for the types that the values have now. */
-static const struct kap_spec *current_spec(struct kap_lambda *l)
+/* The code for the types that the values have now; made where there is none. */
+static const struct kap_spec *find_spec(struct kap_lambda *l)
 {
-    if (spec_fits(l, &l->specs[l->last_spec]))
-        return &l->specs[l->last_spec];
     for (unsigned i = 0; i < KAP_LAMBDA_SPECS; i++)
         if (spec_fits(l, &l->specs[i])) {
             l->last_spec = i;
@@ -230,11 +231,13 @@ static const struct kap_spec *current_spec(struct kap_lambda *l)
     return new_spec(l);
 }
 
-static enum kap_status prepare(struct kap_lambda *l, struct kap_lambda_state *s, const struct kap_lambda_env *env,
+static inline enum kap_status prepare(struct kap_lambda *l, struct kap_lambda_state *s, const struct kap_lambda_env *env,
                                const struct kap_spec **ret, struct kap_error *err)
 {
     KAP_TRY(resolve(l, env, err));
-    const struct kap_spec *spec = current_spec(l);
+    const struct kap_spec *spec = &l->specs[l->last_spec];
+    if (!spec_fits(l, spec))
+        spec = find_spec(l);
     if (!spec->root)
         return kap_fail(err, KAP_EINVAL, "%s", spec->error);
     if (l->stateful && !s)
@@ -263,7 +266,9 @@ enum kap_status kap_lambda_eval(struct kap_lambda *l, struct kap_lambda_state *s
     if (spec->type == KAP_MISSING || spec->type == KAP_TIME || spec->type == KAP_REGEX)
         return not_a_value(l->root, spec->type, err);
     struct kap_run r = { .values = l->values, .env = env, .state = s, .err = err };
-    const struct kap_value v = kap_code_value(spec->root, &r);
+    const struct kap_value v = spec->type == KAP_BOOL  ? kap_value_b(kap_code_b(spec->root, &r)) :
+                               spec->type == KAP_FLOAT ? kap_value_f(kap_code_f(spec->root, &r)) :
+                                                         kap_code_value(spec->root, &r);
     if (r.status == KAP_OK)
         *ret = v;
     return r.status;

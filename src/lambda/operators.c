@@ -23,8 +23,13 @@ COMPARE(ii, int64_t, kap_code_i, int64_t, kap_code_i)
 COMPARE(fi, double, kap_code_f, double, (double)kap_code_i)
 COMPARE(if, double, (double)kap_code_i, double, kap_code_f)
 
-BINARY(eq_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, kap_str_eq(x, y))
-BINARY(ne_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, !kap_str_eq(x, y))
+/* Most comparisons are decided by the length or the first byte. */
+static inline bool same_text(struct kap_str x, struct kap_str y)
+{
+    return x.n == y.n && (x.n == 0 || (x.p[0] == y.p[0] && (x.n == 1 || memcmp(x.p, y.p, x.n) == 0)));
+}
+BINARY(eq_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, same_text(x, y))
+BINARY(ne_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, !same_text(x, y))
 BINARY(lt_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, kap_str_cmp(x, y) < 0)
 BINARY(le_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, kap_str_cmp(x, y) <= 0)
 BINARY(gt_ss, bool, struct kap_str, kap_code_s, struct kap_str, kap_code_s, kap_str_cmp(x, y) > 0)

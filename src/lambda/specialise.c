@@ -225,7 +225,7 @@ static struct result specialise_binary(struct spec_ctx *x, const struct kap_lnod
             explain_mismatch(&b, n, left.type, right.type);
         error = keep_error(x, n, &b);
     }
-    if (error)
+    if (error || !rule)
         return math ? (struct result){ .type = KAP_TYPE_NONE, .error = error } : raising(x, n, KAP_BOOL, error);
     struct kap_code *c = new_code(x, n, rule->ret);
     c->left = left.code;
@@ -357,7 +357,7 @@ static struct result specialise_call(struct spec_ctx *x, const struct kap_lnode 
         kap_buf_addf(&b, "undefined function: \"%.*s\"", KAP_STR_ARG(n->e->name));
         return failed(x, n, &b);
     }
-    if (n->nargs > KAP_LAMBDA_ARGS) {
+    if (n->fn && n->nargs > KAP_LAMBDA_ARGS) {
         kap_buf_addf(&b, "too many arguments provided: \"%s\" takes at most %d", n->fn->name, KAP_LAMBDA_ARGS);
         return failed(x, n, &b);
     }

@@ -151,7 +151,7 @@ static bool less(struct kap_tcall *c, struct kap_tvalue x, struct kap_tvalue y, 
 /* The smaller one of each pair comes first; le and ge of floats with NaN are Go's: less or equal. */
 static bool ordered(struct kap_tcall *c, struct kap_tvalue x, struct kap_tvalue y, bool or_equal, struct kap_tvalue *ret)
 {
-    bool b;
+    bool b = false;
     if (!less(c, x, y, &b))
         return false;
     *ret = bool_value(b || (or_equal && equal(x, y)));
@@ -234,7 +234,7 @@ FN(fn_index)
 {
     struct kap_tvalue v = a[0];
     for (size_t i = 1; i < n; i++) {
-        size_t k;
+        size_t k = 0;
         if (v.kind == KAP_T_MAP) {
             if (!index_map(c, v.map, a[i], &v))
                 return false;
@@ -395,7 +395,7 @@ const struct kap_tfn *kap_tfn_find(struct kap_str name, unsigned flags)
 #define INT_METHOD(name, kind_, value)                                                                           \
     METHOD(name)                                                                                                 \
     {                                                                                                            \
-        *ret = (struct kap_tvalue){ .kind = kind_, .i = (value) };                                               \
+        *ret = (struct kap_tvalue){ .kind = (kind_), .i = (value) };                                               \
         return true;                                                                                             \
     }
 #define FLOAT_METHOD(name, value)                                                                                \
@@ -514,41 +514,41 @@ METHOD(value_round)
 }
 
 static const struct kap_tmethod methods[] = {
-    { KAP_T_TIME, "Unix", 0, time_unix },
-    { KAP_T_TIME, "UnixMilli", 0, time_unix_milli },
-    { KAP_T_TIME, "UnixNano", 0, time_unix_nano },
-    { KAP_T_TIME, "Format", 1, time_format },
-    { KAP_T_TIME, "String", 0, value_string },
-    { KAP_T_TIME, "Year", 0, time_year },
-    { KAP_T_TIME, "Month", 0, time_month },
-    { KAP_T_TIME, "Day", 0, time_day },
-    { KAP_T_TIME, "Hour", 0, time_hour },
-    { KAP_T_TIME, "Minute", 0, time_minute },
-    { KAP_T_TIME, "Second", 0, time_second },
-    { KAP_T_TIME, "Nanosecond", 0, time_nanosecond },
-    { KAP_T_TIME, "Weekday", 0, time_weekday },
-    { KAP_T_TIME, "YearDay", 0, time_yday },
-    { KAP_T_TIME, "UTC", 0, time_same },
-    { KAP_T_TIME, "Local", 0, time_same },
-    { KAP_T_TIME, "IsZero", 0, time_is_zero },
-    { KAP_T_TIME, "Add", 1, time_add },
-    { KAP_T_TIME, "Sub", 1, time_sub },
-    { KAP_T_TIME, "Before", 1, time_before },
-    { KAP_T_TIME, "After", 1, time_after },
-    { KAP_T_TIME, "Equal", 1, time_equal },
-    { KAP_T_TIME, "Truncate", 1, value_truncate },
-    { KAP_T_TIME, "Round", 1, value_round },
-    { KAP_T_DURATION, "Hours", 0, duration_hours },
-    { KAP_T_DURATION, "Minutes", 0, duration_minutes },
-    { KAP_T_DURATION, "Seconds", 0, duration_seconds },
-    { KAP_T_DURATION, "Milliseconds", 0, duration_ms },
-    { KAP_T_DURATION, "Microseconds", 0, duration_us },
-    { KAP_T_DURATION, "Nanoseconds", 0, duration_ns },
-    { KAP_T_DURATION, "String", 0, value_string },
-    { KAP_T_DURATION, "Truncate", 1, value_truncate },
-    { KAP_T_DURATION, "Round", 1, value_round },
-    { KAP_T_MONTH, "String", 0, value_string },
-    { KAP_T_WEEKDAY, "String", 0, value_string },
+    { KAP_T_TIME, 0, "Unix", time_unix },
+    { KAP_T_TIME, 0, "UnixMilli", time_unix_milli },
+    { KAP_T_TIME, 0, "UnixNano", time_unix_nano },
+    { KAP_T_TIME, 1, "Format", time_format },
+    { KAP_T_TIME, 0, "String", value_string },
+    { KAP_T_TIME, 0, "Year", time_year },
+    { KAP_T_TIME, 0, "Month", time_month },
+    { KAP_T_TIME, 0, "Day", time_day },
+    { KAP_T_TIME, 0, "Hour", time_hour },
+    { KAP_T_TIME, 0, "Minute", time_minute },
+    { KAP_T_TIME, 0, "Second", time_second },
+    { KAP_T_TIME, 0, "Nanosecond", time_nanosecond },
+    { KAP_T_TIME, 0, "Weekday", time_weekday },
+    { KAP_T_TIME, 0, "YearDay", time_yday },
+    { KAP_T_TIME, 0, "UTC", time_same },
+    { KAP_T_TIME, 0, "Local", time_same },
+    { KAP_T_TIME, 0, "IsZero", time_is_zero },
+    { KAP_T_TIME, 1, "Add", time_add },
+    { KAP_T_TIME, 1, "Sub", time_sub },
+    { KAP_T_TIME, 1, "Before", time_before },
+    { KAP_T_TIME, 1, "After", time_after },
+    { KAP_T_TIME, 1, "Equal", time_equal },
+    { KAP_T_TIME, 1, "Truncate", value_truncate },
+    { KAP_T_TIME, 1, "Round", value_round },
+    { KAP_T_DURATION, 0, "Hours", duration_hours },
+    { KAP_T_DURATION, 0, "Minutes", duration_minutes },
+    { KAP_T_DURATION, 0, "Seconds", duration_seconds },
+    { KAP_T_DURATION, 0, "Milliseconds", duration_ms },
+    { KAP_T_DURATION, 0, "Microseconds", duration_us },
+    { KAP_T_DURATION, 0, "Nanoseconds", duration_ns },
+    { KAP_T_DURATION, 0, "String", value_string },
+    { KAP_T_DURATION, 1, "Truncate", value_truncate },
+    { KAP_T_DURATION, 1, "Round", value_round },
+    { KAP_T_MONTH, 0, "String", value_string },
+    { KAP_T_WEEKDAY, 0, "String", value_string },
 };
 
 const struct kap_tmethod *kap_tmethod_find(enum kap_tkind of, struct kap_str name)

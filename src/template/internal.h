@@ -98,8 +98,8 @@ const struct kap_tfn *kap_tfn_find(struct kap_str name, unsigned flags);
 /* Methods of times and durations; NULL: none of that name. */
 struct kap_tmethod {
     enum kap_tkind of;
-    const char *name;
     int nargs;
+    const char *name;
     bool (*call)(struct kap_tcall *c, struct kap_tvalue self, const struct kap_tvalue *args, struct kap_tvalue *ret);
 };
 const struct kap_tmethod *kap_tmethod_find(enum kap_tkind of, struct kap_str name);

@@ -522,7 +522,7 @@ static bool number_value(struct kap_str s, struct kap_tvalue *ret)
     double f;
     if (parse_integer(s, &i))
         *ret = (struct kap_tvalue){ .kind = KAP_T_INT, .i = i };
-    else if (memchr("+-.0123456789", s.p[0], 13) && kap_str_to_f64(s, &f))
+    else if (s.p[0] && strchr("+-.0123456789", s.p[0]) && kap_str_to_f64(s, &f))
         *ret = (struct kap_tvalue){ .kind = KAP_T_FLOAT, .f = f };
     else
         return false;
@@ -646,7 +646,7 @@ static enum kap_status command(struct parser *ps, struct kap_tnode **ret)
     struct kap_tnode *cmd = new_node(ps, KAP_N_COMMAND, peek_solid(ps).pos);
     struct token tok;
     do {
-        struct kap_tnode *arg;
+        struct kap_tnode *arg = NULL;
         peek_solid(ps);
         KAP_TRY(operand(ps, &arg));
         if (arg)
@@ -728,7 +728,7 @@ static enum kap_status pipeline(struct parser *ps, const char *context, struct k
         case TK_STRING:
         case TK_VARIABLE:
         case TK_OPEN: {
-            struct kap_tnode *cmd;
+            struct kap_tnode *cmd = NULL;
             give_back(ps, tok);
             KAP_TRY(command(ps, &cmd));
             add_item(ps, pipe, cmd);
@@ -749,7 +749,7 @@ static enum kap_status item_list(struct parser *ps, struct kap_tnode **list, str
 {
     *list = new_node(ps, KAP_N_LIST, peek_solid(ps).pos);
     while (peek_solid(ps).kind != TK_EOF) {
-        struct kap_tnode *n;
+        struct kap_tnode *n = NULL;
         KAP_TRY(text_or_action(ps, &n));
         if (n->kind == KAP_N_END || n->kind == KAP_N_ELSE) {
             *stop = n;
@@ -767,12 +767,12 @@ static enum kap_status control(struct parser *ps, enum kap_tnode_kind kind, cons
         return fail(ps, "nested deeper than %d levels", KAP_T_MAX_DEPTH);
     const size_t vars = ps->nvars;
     struct kap_tnode *n = new_node(ps, kind, pos);
-    struct kap_tnode *stop;
+    struct kap_tnode *stop = NULL;
     KAP_TRY(pipeline(ps, context, &n->pipe));
     KAP_TRY(item_list(ps, &n->body, &stop));
     if (stop->kind == KAP_N_ELSE && stop->pipe == NULL && kind == KAP_N_IF && stop->text.n) {
         /* {{else if}}: an if of its own that shares the {{end}} */
-        struct kap_tnode *inner;
+        struct kap_tnode *inner = NULL;
         n->otherwise = new_node(ps, KAP_N_LIST, stop->pos);
         KAP_TRY(control(ps, KAP_N_IF, "if", stop->pos, &inner));
         add_item(ps, n->otherwise, inner);
@@ -808,7 +808,7 @@ static enum kap_status else_control(struct parser *ps, size_t pos, struct kap_tn
 static enum kap_status template_name(struct parser *ps, const char *context, struct kap_str *ret)
 {
     const struct token tok = next_solid(ps);
-    struct kap_tnode *n;
+    struct kap_tnode *n = NULL;
     if (tok.kind != TK_STRING)
         return unexpected(ps, tok, context);
     KAP_TRY(string_literal(ps, tok, &n));
@@ -839,7 +839,7 @@ static enum kap_status definition(struct parser *ps, struct kap_str name, const 
     if (++ps->depth > KAP_T_MAX_DEPTH)
         return fail(ps, "nested deeper than %d levels", KAP_T_MAX_DEPTH);
     struct kap_tdefine *d = KAP_ARENA_NEW(ps->t->arena, struct kap_tdefine);
-    struct kap_tnode *stop;
+    struct kap_tnode *stop = NULL;
     KAP_TRY(item_list(ps, &d->body, &stop));
     if (stop->kind != KAP_N_END)
         return fail(ps, "unexpected {{else}} in %s", context);
@@ -931,7 +931,7 @@ enum kap_status kap_template_parse(struct kap_template *t, struct kap_error *err
             if (found)
                 continue;
         }
-        struct kap_tnode *n;
+        struct kap_tnode *n = NULL;
         KAP_TRY(text_or_action(&ps, &n));
         if (n->kind == KAP_N_END || n->kind == KAP_N_ELSE)
             return fail(&ps, "unexpected {{%s}}", n->kind == KAP_N_END ? "end" : "else");
