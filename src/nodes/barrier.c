@@ -1,6 +1,7 @@
 /* barrier: tells what follows that time has passed, so that windows close without new data, and optionally that a
  * group is gone. Idle: a barrier when a group had no point for a while, dated last point + idle. Period: at multiples
  * of the period since the epoch, the same instants on every member. Points older than the last barrier are dropped. */
+#include "base/mem.h"
 #include "nodes/columns.h"
 #include "nodes/nodes.h"
 #include "nodes/snapshot.h"
@@ -9,6 +10,13 @@
 struct config {
     int64_t idle_ns, period_ns;
     bool delete_group;
+};
+
+struct group;
+
+struct state {
+    struct group **by_index; /* of the group: timers find theirs without a search */
+    uint32_t n;
 };
 
 struct group {
@@ -32,11 +40,20 @@ static void group_open(struct kap_node *n, void *state, void *gs, struct kap_gro
     g->last_point_ns = now_ns;
     g->last_barrier_ns = INT64_MIN;
     g->due_ns = c->idle_ns > 0 ? now_ns + c->idle_ns : kap_time_truncate(now_ns, c->period_ns) + c->period_ns;
+    struct state *s = state;
+    if (kg->index >= s->n) {
+        uint32_t cap = s->n;
+        KAP_GROW(s->by_index, cap, kg->index + 1);
+        memset(s->by_index + s->n, 0, (cap - s->n) * sizeof *s->by_index);
+        s->n = cap;
+    }
+    s->by_index[kg->index] = g;
     arm(n, g);
 }
 
 static void group_close(struct kap_node *n, void *state, void *gs, struct kap_group *kg)
 {
+    ((struct state *)state)->by_index[kg->index] = NULL;
     kap_node_set_timer(n, (uint64_t)kg->index + 1, 0);
 }
 
@@ -102,18 +119,19 @@ static void fire(struct kap_node *n, struct group *g)
 
 static void timer(struct kap_node *n, void *state, uint64_t id, int64_t now_ns)
 {
-    void *v;
-    struct kap_group *kg;
-    for (uint32_t i = 0; kap_node_next_group(n, &i, &kg, &v);) {
-        struct group *g = v;
-        if ((uint64_t)kg->index + 1 != id)
-            continue;
-        if (g->due_ns > now_ns)
-            arm(n, g);
-        else
-            fire(n, g);
+    const struct state *s = state;
+    struct group *g = id - 1 < s->n ? s->by_index[id - 1] : NULL;
+    if (!g)
         return;
-    }
+    if (g->due_ns > now_ns)
+        arm(n, g);
+    else
+        fire(n, g);
+}
+
+static void close_barrier(struct kap_node *n, void *state)
+{
+    kap_free(((struct state *)state)->by_index);
 }
 
 static void save(struct kap_node *n, void *state, void *gs, struct kap_group *kg, struct kap_buf *out)
@@ -167,8 +185,10 @@ static const struct kap_prop props[] = {
 };
 
 static const struct kap_node_run run = {
+    .state_size = sizeof(struct state),
     .group_size = sizeof(struct group),
     .open = open_barrier,
+    .close = close_barrier,
     .group_open = group_open,
     .group_close = group_close,
     .point = point,
