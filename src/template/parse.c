@@ -361,8 +361,9 @@ static enum kap_status fail(struct parser *ps, const char *fmt, ...)
     va_start(ap, fmt);
     kap_buf_vaddf(&b, fmt, ap);
     va_end(ap);
-    return kap_fail(ps->err, KAP_EINVAL, "template: %s:%zu: %s", ps->t->name,
-                    kap_template_line(ps->t, ps->line_pos), kap_buf_str(&b).p);
+    kap_fail(ps->err, KAP_EINVAL, "template: %s:%zu: %s", ps->t->name, kap_template_line(ps->t, ps->line_pos),
+             kap_buf_str(&b).p);
+    return KAP_EINVAL;
 }
 
 static enum kap_status unexpected(struct parser *ps, struct token tok, const char *context)
