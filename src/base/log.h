@@ -39,12 +39,9 @@ static inline struct kap_kv kap_kv_d(const char *key, int64_t ns)
 }
 
 /* kap_log(KAP_LOG_INFO, "http", "opened service", kap_kv_s("addr", addr)); */
+/* The empty entry in front lets a line have no fields. */
 #define kap_log(level, service, msg, ...)                                                                        \
-    kap_log_write((level), (service), (msg), (const struct kap_kv[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
-#ifdef __cppcheck__ /* which does not know __VA_OPT__ */
-#undef kap_log
-#define kap_log(level, service, msg, ...) kap_log_write((level), (service), (msg), NULL)
-#endif
+    kap_log_write((level), (service), (msg), &(const struct kap_kv[]){ { 0 }, ##__VA_ARGS__, { 0 } }[1])
 void kap_log_write(enum kap_log_level level, const char *service, const char *msg, const struct kap_kv *kvs);
 bool kap_log_enabled(enum kap_log_level level);
 void kap_log_set_level(enum kap_log_level level);
