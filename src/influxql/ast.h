@@ -6,16 +6,48 @@
 #include "influxql/influxql.h"
 
 enum ql_token {
-    QL_ILLEGAL, QL_EOF, QL_IDENT, QL_NUMBER, QL_INTEGER, QL_DURATION, QL_STRING, QL_BADSTRING, QL_BADESCAPE, QL_PARAM,
-    QL_REGEX, QL_BADREGEX,
-    QL_OPERATOR,              /* op */
-    QL_LPAREN, QL_RPAREN, QL_COMMA, QL_COLON, QL_DOUBLECOLON, QL_SEMICOLON, QL_DOT,
-    QL_KEYWORD,               /* keyword: its upper-case text */
+    QL_ILLEGAL,
+    QL_EOF,
+    QL_IDENT,
+    QL_NUMBER,
+    QL_INTEGER,
+    QL_DURATION,
+    QL_STRING,
+    QL_BADSTRING,
+    QL_BADESCAPE,
+    QL_PARAM,
+    QL_REGEX,
+    QL_BADREGEX,
+    QL_OPERATOR, /* op */
+    QL_LPAREN,
+    QL_RPAREN,
+    QL_COMMA,
+    QL_COLON,
+    QL_DOUBLECOLON,
+    QL_SEMICOLON,
+    QL_DOT,
+    QL_KEYWORD, /* keyword: its upper-case text */
 };
 
 enum ql_op {
-    QL_ADD, QL_SUB, QL_MUL, QL_DIV, QL_MOD, QL_BITAND, QL_BITOR, QL_BITXOR, QL_AND, QL_OR, QL_EQ, QL_NEQ, QL_MATCH,
-    QL_NOT_MATCH, QL_LT, QL_LTE, QL_GT, QL_GTE,
+    QL_ADD,
+    QL_SUB,
+    QL_MUL,
+    QL_DIV,
+    QL_MOD,
+    QL_BITAND,
+    QL_BITOR,
+    QL_BITXOR,
+    QL_AND,
+    QL_OR,
+    QL_EQ,
+    QL_NEQ,
+    QL_MATCH,
+    QL_NOT_MATCH,
+    QL_LT,
+    QL_LTE,
+    QL_GT,
+    QL_GTE,
 };
 
 struct ql_lexeme {
@@ -38,7 +70,8 @@ struct ql_lexeme ql_lex(const struct ql_lexer *l);
 /* A regex, when one starts at l->pos after white space: type REGEX or BADREGEX; otherwise type EOF. */
 struct ql_lexeme ql_lex_regex(const struct ql_lexer *l);
 const char *ql_op_text(enum ql_op op);
-/* The upper-case spelling when the word is a keyword, operators and truth values included; NULL: it is none. */
+/* The upper-case spelling when the word is a keyword, operators and truth values included; NULL: it is none.
+ */
 const char *ql_keyword(struct kap_str word);
 
 enum ql_kind {

@@ -1,9 +1,9 @@
-/* The part of InfluxQL that batch queries need: one SELECT statement is parsed, gets time bounds, GROUP BY and fill from
- * the task, and is printed as InfluxDB's own parser prints it (identifiers lose needless quotes, keywords are upper case).
- * Messages are those of github.com/influxdata/influxql and of the reference implementation.
- * Limits: KAP_INFLUXQL_BYTES of text, KAP_INFLUXQL_DEPTH of parentheses, calls and subqueries in each other,
- * KAP_INFLUXQL_OPERATORS in all.
- * Ownership: a query is the caller's. Threads: once set up it is read-only, printing may happen on any thread. */
+/* The part of InfluxQL that batch queries need: one SELECT statement is parsed, gets time bounds, GROUP BY
+ * and fill from the task, and is printed as InfluxDB's own parser prints it (identifiers lose needless
+ * quotes, keywords are upper case). Messages are those of github.com/influxdata/influxql and of the reference
+ * implementation. Limits: KAP_INFLUXQL_BYTES of text, KAP_INFLUXQL_DEPTH of parentheses, calls and subqueries
+ * in each other, KAP_INFLUXQL_OPERATORS in all. Ownership: a query is the caller's. Threads: once set up it
+ * is read-only, printing may happen on any thread. */
 #ifndef KAP_INFLUXQL_INFLUXQL_H
 #define KAP_INFLUXQL_INFLUXQL_H
 
@@ -16,16 +16,16 @@
 
 struct kap_influxql;
 
-/* Fails with "failed to parse InfluxQL query: found FRM, expected FROM at line 1, char 10", "query must be a single select
- * statement, got 2 statements" or "query is not a select statement \"SHOW DATABASES\"". */
+/* Fails with "failed to parse InfluxQL query: found FRM, expected FROM at line 1, char 10", "query must be a
+ * single select statement, got 2 statements" or "query is not a select statement \"SHOW DATABASES\"". */
 enum kap_status kap_influxql_parse(struct kap_str text, struct kap_influxql **ret, struct kap_error *err);
 void kap_influxql_free(struct kap_influxql *q); /* NULL is fine */
 
 struct kap_influxql_source { struct kap_str db, rp; };
-/* Where it reads from, one for each source, empty where the text does not say; borrowed from q. Fails when a source is a
- * subquery: "unknown query source *influxql.SubQuery". */
-enum kap_status kap_influxql_sources(const struct kap_influxql *q, const struct kap_influxql_source **ret, size_t *n,
-                                     struct kap_error *err);
+/* Where it reads from, one for each source, empty where the text does not say; borrowed from q. Fails when a
+ * source is a subquery: "unknown query source *influxql.SubQuery". */
+enum kap_status kap_influxql_sources(const struct kap_influxql *q, const struct kap_influxql_source **ret,
+                                     size_t *n, struct kap_error *err);
 
 enum kap_influxql_dim_kind {
     KAP_INFLUXQL_TAG,

@@ -4,13 +4,18 @@
 #include <strings.h>
 
 static const char *const keywords[] = {
-    "ALL", "ALTER", "ANALYZE", "AND", "ANY", "AS", "ASC", "BEGIN", "BY", "CARDINALITY", "CONTINUOUS", "CREATE", "DATABASE",
-    "DATABASES", "DEFAULT", "DELETE", "DESC", "DESTINATIONS", "DIAGNOSTICS", "DISTINCT", "DROP", "DURATION", "END", "EVERY",
-    "EXACT", "EXPLAIN", "FALSE", "FIELD", "FOR", "FROM", "GRANT", "GRANTS", "GROUP", "GROUPS", "IN", "INF", "INSERT",
-    "INTO", "KEY", "KEYS", "KILL", "LIMIT", "MEASUREMENT", "MEASUREMENTS", "NAME", "OFFSET", "ON", "OR", "ORDER",
-    "PASSWORD", "POLICIES", "POLICY", "PRIVILEGES", "QUERIES", "QUERY", "READ", "REPLICATION", "RESAMPLE", "RETENTION",
-    "REVOKE", "SELECT", "SERIES", "SET", "SHARD", "SHARDS", "SHOW", "SLIMIT", "SOFFSET", "STATS", "SUBSCRIPTION",
-    "SUBSCRIPTIONS", "TAG", "TO", "TRUE", "USER", "USERS", "VALUES", "WHERE", "WITH", "WRITE",
+    "ALL",           "ALTER",        "ANALYZE",     "AND",          "ANY",         "AS",       "ASC",
+    "BEGIN",         "BY",           "CARDINALITY", "CONTINUOUS",   "CREATE",      "DATABASE", "DATABASES",
+    "DEFAULT",       "DELETE",       "DESC",        "DESTINATIONS", "DIAGNOSTICS", "DISTINCT", "DROP",
+    "DURATION",      "END",          "EVERY",       "EXACT",        "EXPLAIN",     "FALSE",    "FIELD",
+    "FOR",           "FROM",         "GRANT",       "GRANTS",       "GROUP",       "GROUPS",   "IN",
+    "INF",           "INSERT",       "INTO",        "KEY",          "KEYS",        "KILL",     "LIMIT",
+    "MEASUREMENT",   "MEASUREMENTS", "NAME",        "OFFSET",       "ON",          "OR",       "ORDER",
+    "PASSWORD",      "POLICIES",     "POLICY",      "PRIVILEGES",   "QUERIES",     "QUERY",    "READ",
+    "REPLICATION",   "RESAMPLE",     "RETENTION",   "REVOKE",       "SELECT",      "SERIES",   "SET",
+    "SHARD",         "SHARDS",       "SHOW",        "SLIMIT",       "SOFFSET",     "STATS",    "SUBSCRIPTION",
+    "SUBSCRIPTIONS", "TAG",          "TO",          "TRUE",         "USER",        "USERS",    "VALUES",
+    "WHERE",         "WITH",         "WRITE",
 };
 
 const char *ql_keyword(struct kap_str word)
@@ -25,9 +30,10 @@ const char *ql_keyword(struct kap_str word)
 const char *ql_op_text(enum ql_op op)
 {
     static const char *const texts[] = {
-        [QL_ADD] = "+",    [QL_SUB] = "-",   [QL_MUL] = "*",   [QL_DIV] = "/",    [QL_MOD] = "%",        [QL_BITAND] = "&",
-        [QL_BITOR] = "|",  [QL_BITXOR] = "^", [QL_AND] = "AND", [QL_OR] = "OR",    [QL_EQ] = "=",         [QL_NEQ] = "!=",
-        [QL_MATCH] = "=~", [QL_NOT_MATCH] = "!~", [QL_LT] = "<", [QL_LTE] = "<=", [QL_GT] = ">", [QL_GTE] = ">=",
+        [QL_ADD] = "+",    [QL_SUB] = "-",   [QL_MUL] = "*",    [QL_DIV] = "/",        [QL_MOD] = "%",
+        [QL_BITAND] = "&", [QL_BITOR] = "|", [QL_BITXOR] = "^", [QL_AND] = "AND",      [QL_OR] = "OR",
+        [QL_EQ] = "=",     [QL_NEQ] = "!=",  [QL_MATCH] = "=~", [QL_NOT_MATCH] = "!~", [QL_LT] = "<",
+        [QL_LTE] = "<=",   [QL_GT] = ">",    [QL_GTE] = ">=",
     };
     return texts[op];
 }
@@ -96,9 +102,10 @@ static struct ql_lexeme operator(struct ql_lexeme t, enum ql_op op, size_t width
     return sign(t, QL_OPERATOR, width);
 }
 
-/* The text from pos to end without its backslashes, where `n` stands for a newline when `newlines`. A token is looked at
- * several times, so only what has escapes is copied. */
-static struct kap_str unescape(const struct ql_lexer *l, size_t pos, size_t end, uint8_t escaped, bool newlines)
+/* The text from pos to end without its backslashes, where `n` stands for a newline when `newlines`. A token
+ * is looked at several times, so only what has escapes is copied. */
+static struct kap_str unescape(const struct ql_lexer *l, size_t pos, size_t end, uint8_t escaped,
+                               bool newlines)
 {
     const struct kap_str raw = kap_strn(l->text.p + pos, end - pos);
     if (!memchr(raw.p, '\\', raw.n))

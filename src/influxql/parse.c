@@ -60,12 +60,27 @@ static void *fail(struct parser *p, const char *message)
 static struct kap_str shown(const struct ql_lexeme *t)
 {
     static const char *const names[] = {
-        [QL_ILLEGAL] = "ILLEGAL",         [QL_EOF] = "EOF",       [QL_IDENT] = "IDENT",   [QL_NUMBER] = "NUMBER",
-        [QL_INTEGER] = "INTEGER",         [QL_DURATION] = "DURATIONVAL", [QL_STRING] = "STRING",
-        [QL_BADSTRING] = "BADSTRING",     [QL_BADESCAPE] = "BADESCAPE",  [QL_PARAM] = "BOUNDPARAM",
-        [QL_REGEX] = "REGEX",             [QL_BADREGEX] = "BADREGEX",    [QL_OPERATOR] = "",
-        [QL_LPAREN] = "(",                [QL_RPAREN] = ")",      [QL_COMMA] = ",",       [QL_COLON] = ":",
-        [QL_DOUBLECOLON] = "::",          [QL_SEMICOLON] = ";",   [QL_DOT] = ".",         [QL_KEYWORD] = "",
+        [QL_ILLEGAL] = "ILLEGAL",
+        [QL_EOF] = "EOF",
+        [QL_IDENT] = "IDENT",
+        [QL_NUMBER] = "NUMBER",
+        [QL_INTEGER] = "INTEGER",
+        [QL_DURATION] = "DURATIONVAL",
+        [QL_STRING] = "STRING",
+        [QL_BADSTRING] = "BADSTRING",
+        [QL_BADESCAPE] = "BADESCAPE",
+        [QL_PARAM] = "BOUNDPARAM",
+        [QL_REGEX] = "REGEX",
+        [QL_BADREGEX] = "BADREGEX",
+        [QL_OPERATOR] = "",
+        [QL_LPAREN] = "(",
+        [QL_RPAREN] = ")",
+        [QL_COMMA] = ",",
+        [QL_COLON] = ":",
+        [QL_DOUBLECOLON] = "::",
+        [QL_SEMICOLON] = ";",
+        [QL_DOT] = ".",
+        [QL_KEYWORD] = "",
     };
     return t->text.n ? t->text : kap_str(names[t->type]);
 }
@@ -74,7 +89,8 @@ static void *unexpected(struct parser *p, const struct ql_lexeme *t, const char 
 {
     char message[512];
     const struct kap_str found = shown(t);
-    (void)snprintf(message, sizeof message, "found %.*s, expected %s", (int)KAP_MIN(found.n, 300), found.p, expected);
+    (void)snprintf(message, sizeof message, "found %.*s, expected %s", (int)KAP_MIN(found.n, 300), found.p,
+                   expected);
     return fail_at(p, KAP_EINVAL, t, message);
 }
 
@@ -320,7 +336,8 @@ static struct ql_expr *parse_unary(struct parser *p);
 static struct ql_expr *parse_signed(struct parser *p, bool minus)
 {
     const struct ql_lexeme t = peek(p);
-    if (t.type != QL_NUMBER && t.type != QL_INTEGER && t.type != QL_DURATION && t.type != QL_LPAREN && t.type != QL_IDENT)
+    if (t.type != QL_NUMBER && t.type != QL_INTEGER && t.type != QL_DURATION && t.type != QL_LPAREN &&
+        t.type != QL_IDENT)
         return unexpected(p, &t, "identifier, number, duration, (");
     struct ql_expr *e = parse_unary(p);
     if (!e)
@@ -610,7 +627,8 @@ static bool parse_dimensions(struct parser *p, struct ql_select *s)
 }
 
 /* fill(..) and tz(..) are calls; NULL with status OK: the call does not come here. */
-static struct ql_expr *parse_named_call(struct parser *p, const char *name, const char *not_a_call, const char *count)
+static struct ql_expr *parse_named_call(struct parser *p, const char *name, const char *not_a_call,
+                                        const char *count)
 {
     const struct ql_lexeme t = peek(p);
     if (t.type != QL_IDENT || t.text.n != strlen(name) || strncasecmp(t.text.p, name, t.text.n) != 0)
@@ -627,8 +645,9 @@ static bool parse_fill(struct parser *p, struct ql_select *s)
 {
     static const char *const names[] = { [QL_FILL_NULL] = "null", [QL_FILL_NONE] = "none",
                                          [QL_FILL_PREVIOUS] = "previous", [QL_FILL_LINEAR] = "linear" };
-    const struct ql_expr *e = parse_named_call(p, "fill", "fill must be a function call",
-                                               "fill requires an argument, e.g.: 0, null, none, previous, linear");
+    const struct ql_expr *e =
+        parse_named_call(p, "fill", "fill must be a function call",
+                         "fill requires an argument, e.g.: 0, null, none, previous, linear");
     if (!e)
         return p->status == KAP_OK;
     for (size_t i = 0; e->kind == QL_EXPR_VAR && i < KAP_COUNT(names); i++) {
@@ -679,12 +698,14 @@ static bool parse_count(struct parser *p, const char *keyword, int64_t *ret)
     const struct ql_lexeme t = next(p);
     if (t.type != QL_INTEGER)
         return unexpected(p, &t, "integer");
-    return (kap_str_to_i64(t.text, ret) && *ret <= INT_MAX) || fail_at(p, KAP_EINVAL, &t, "unable to parse integer");
+    return (kap_str_to_i64(t.text, ret) && *ret <= INT_MAX) ||
+           fail_at(p, KAP_EINVAL, &t, "unable to parse integer");
 }
 
 static bool parse_zone(struct parser *p, struct ql_select *s)
 {
-    const struct ql_expr *e = parse_named_call(p, "tz", "tz must be a function call", "tz requires exactly one argument");
+    const struct ql_expr *e =
+        parse_named_call(p, "tz", "tz must be a function call", "tz requires exactly one argument");
     if (!e)
         return p->status == KAP_OK;
     if (e->kind != QL_EXPR_STRING)
@@ -701,9 +722,9 @@ static struct ql_select *parse_select(struct parser *p)
         return NULL;
     if (accept_keyword(p, "WHERE") && !(s->condition = parse_expr(p)))
         return NULL;
-    if (!parse_dimensions(p, s) || !parse_fill(p, s) || !parse_order(p, s) || !parse_count(p, "LIMIT", &s->limit) ||
-        !parse_count(p, "OFFSET", &s->offset) || !parse_count(p, "SLIMIT", &s->slimit) ||
-        !parse_count(p, "SOFFSET", &s->soffset) || !parse_zone(p, s))
+    if (!parse_dimensions(p, s) || !parse_fill(p, s) || !parse_order(p, s) ||
+        !parse_count(p, "LIMIT", &s->limit) || !parse_count(p, "OFFSET", &s->offset) ||
+        !parse_count(p, "SLIMIT", &s->slimit) || !parse_count(p, "SOFFSET", &s->soffset) || !parse_zone(p, s))
         return NULL;
     return s;
 }
@@ -754,7 +775,8 @@ static bool parse_statements(struct parser *p, struct ql_select **select, struct
         } else if (starts_statement(&t)) {
             *other = skip_statement(p);
         } else {
-            return unexpected(p, &t, "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL");
+            return unexpected(p, &t,
+                              "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL");
         }
         ++*count;
         separated = false;
@@ -770,7 +792,8 @@ static enum kap_status parse_query(struct parser *p, struct ql_select **ret)
         return p->status;
     }
     if (count != 1)
-        return kap_fail(p->err, KAP_EINVAL, "query must be a single select statement, got %d statements", count);
+        return kap_fail(p->err, KAP_EINVAL, "query must be a single select statement, got %d statements",
+                        count);
     if (!*ret)
         return kap_fail(p->err, KAP_EINVAL, "query is not a select statement \"%.*s\"", KAP_STR_ARG(other));
     return KAP_OK;

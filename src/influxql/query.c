@@ -5,8 +5,8 @@
 #include "base/number.h"
 #include "influxql/ast.h"
 
-enum kap_status kap_influxql_sources(const struct kap_influxql *q, const struct kap_influxql_source **ret, size_t *n,
-                                     struct kap_error *err)
+enum kap_status kap_influxql_sources(const struct kap_influxql *q, const struct kap_influxql_source **ret,
+                                     size_t *n, struct kap_error *err)
 {
     for (size_t i = 0; i < q->select->nsources; i++) {
         if (q->select->sources[i]->subquery)
@@ -70,7 +70,9 @@ enum kap_status kap_influxql_fill(struct kap_influxql *q, struct kap_value fill,
             }
         }
         return kap_fail(err, KAP_EINVAL, "unexpected fill option %.*s", KAP_STR_ARG(fill.s));
-    default: return kap_fail(err, KAP_EINVAL, "fill wants a number or one of 'null', 'none', 'previous', 'linear'");
+    default:
+        return kap_fail(err, KAP_EINVAL,
+                        "fill wants a number or one of 'null', 'none', 'previous', 'linear'");
     }
 }
 
@@ -184,8 +186,8 @@ static void add_expr(struct kap_buf *b, const struct ql_expr *e)
         kap_buf_addf(b, "::%s", e->cast);
 }
 
-static void add_select(struct kap_buf *b, const struct ql_select *s, const struct kap_influxql *top, int64_t start_ns,
-                       int64_t stop_ns);
+static void add_select(struct kap_buf *b, const struct ql_select *s, const struct kap_influxql *top,
+                       int64_t start_ns, int64_t stop_ns);
 
 static void add_source(struct kap_buf *b, const struct ql_source *s)
 {
@@ -220,7 +222,8 @@ static void add_bounds(struct kap_buf *b, int64_t start_ns, int64_t stop_ns)
     kap_buf_addc(b, '\'');
 }
 
-static void add_dim(struct kap_buf *b, const struct kap_influxql *q, const struct kap_influxql_dim *d, int64_t start_ns)
+static void add_dim(struct kap_buf *b, const struct kap_influxql *q, const struct kap_influxql_dim *d,
+                    int64_t start_ns)
 {
     switch (d->kind) {
     case KAP_INFLUXQL_TAG: add_ident(b, d->tag); break;
@@ -229,7 +232,8 @@ static void add_dim(struct kap_buf *b, const struct kap_influxql *q, const struc
         kap_buf_adds(b, "time(");
         kap_duration_format_influx(b, d->every_ns);
         kap_buf_adds(b, ", ");
-        kap_duration_format_influx(b, q->align_group && d->every_ns > 0 ? start_ns % d->every_ns : d->offset_ns);
+        kap_duration_format_influx(b,
+                                   q->align_group && d->every_ns > 0 ? start_ns % d->every_ns : d->offset_ns);
         kap_buf_addc(b, ')');
         break;
     }
@@ -295,8 +299,8 @@ static void add_tail(struct kap_buf *b, const struct ql_select *s)
     }
 }
 
-static void add_select(struct kap_buf *b, const struct ql_select *s, const struct kap_influxql *top, int64_t start_ns,
-                       int64_t stop_ns)
+static void add_select(struct kap_buf *b, const struct ql_select *s, const struct kap_influxql *top,
+                       int64_t start_ns, int64_t stop_ns)
 {
     add_fields(b, s);
     if (s->condition || top)

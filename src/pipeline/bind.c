@@ -73,7 +73,8 @@ static enum kap_status wrong_type(const struct kap_prop *p, const struct kap_arg
 {
     KAP_AUTO_BUF struct kap_buf b = { .max = 512 };
     describe(&b, a);
-    return kap_fail(err, KAP_EINVAL, "cannot use %.*s, it wants %s", KAP_STR_ARG(kap_buf_str(&b)), wanted(p->kind));
+    return kap_fail(err, KAP_EINVAL, "cannot use %.*s, it wants %s", KAP_STR_ARG(kap_buf_str(&b)),
+                    wanted(p->kind));
 }
 
 static enum kap_status set_strings(struct kap_strings *s, struct kap_arena *arena, const struct kap_prop *p,
@@ -120,11 +121,12 @@ static enum kap_status assign_one(void *member, struct kap_arena *arena, const s
 
 static bool takes_one(enum kap_prop_kind kind)
 {
-    return kind == KAP_PROP_INT || kind == KAP_PROP_FLOAT || kind == KAP_PROP_STRING || kind == KAP_PROP_BOOL ||
-           kind == KAP_PROP_DURATION || kind == KAP_PROP_LAMBDA;
+    return kind == KAP_PROP_INT || kind == KAP_PROP_FLOAT || kind == KAP_PROP_STRING ||
+           kind == KAP_PROP_BOOL || kind == KAP_PROP_DURATION || kind == KAP_PROP_LAMBDA;
 }
 
-static enum kap_status check_count(const struct kap_prop *p, const char *shown, size_t nargs, struct kap_error *err)
+static enum kap_status check_count(const struct kap_prop *p, const char *shown, size_t nargs,
+                                   struct kap_error *err)
 {
     if (!takes_one(p->kind) || nargs == 1)
         return KAP_OK;
@@ -149,8 +151,9 @@ static enum kap_status assign(void *config, struct kap_arena *arena, const struc
     return assign_one(member, arena, p, args, err);
 }
 
-enum kap_status kap_bind_set(void *config, struct kap_arena *arena, const struct kap_prop *prop, const char *shown,
-                             const struct kap_arg *args, size_t nargs, struct kap_error *err)
+enum kap_status kap_bind_set(void *config, struct kap_arena *arena, const struct kap_prop *prop,
+                             const char *shown, const struct kap_arg *args, size_t nargs,
+                             struct kap_error *err)
 {
     KAP_TRY(check_count(prop, shown, nargs, err));
     return assign(config, arena, prop, args, nargs, err);
@@ -231,8 +234,8 @@ static enum kap_status at_place(const struct kap_bind_call *call, enum kap_statu
 }
 
 /* A call that did not like its arguments. */
-static enum kap_status call_failed(struct kap_bind_target on, const struct kap_bind_call *call, enum kap_status st,
-                                   struct kap_error *err)
+static enum kap_status call_failed(struct kap_bind_target on, const struct kap_bind_call *call,
+                                   enum kap_status st, struct kap_error *err)
 {
     for (size_t i = 0; i < call->nargs; i++) {
         if (call->args[i].kind != KAP_ARG_FIELD)
@@ -251,18 +254,21 @@ static size_t gather(struct kap_bind_target on, enum kap_op op, const char **nam
 {
     size_t n = 0;
     if (op == KAP_OP_PIPE) {
-        for (const struct kap_node_type *const *t = on.node->graph->registry->nodes; *t && n < HINT_NAMES; t++) {
+        for (const struct kap_node_type *const *t = on.node->graph->registry->nodes; *t && n < HINT_NAMES;
+             t++) {
             if (callable(on.node, *t))
                 names[n++] = (*t)->name;
         }
         return n;
     }
     const struct kap_handler_type *h = current_handler(on);
-    for (const struct kap_prop *p = h ? h->props : NULL; p && p->kind != KAP_PROP_END && n < HINT_NAMES; p++) {
+    for (const struct kap_prop *p = h ? h->props : NULL; p && p->kind != KAP_PROP_END && n < HINT_NAMES;
+         p++) {
         if (p->name)
             names[n++] = p->name;
     }
-    for (const struct kap_prop *p = on.node->type->props; p && p->kind != KAP_PROP_END && n < HINT_NAMES; p++) {
+    for (const struct kap_prop *p = on.node->type->props; p && p->kind != KAP_PROP_END && n < HINT_NAMES;
+         p++) {
         if (p->name)
             names[n++] = p->name;
     }
@@ -298,7 +304,8 @@ static enum kap_status not_found(struct kap_bind_target on, const struct kap_bin
                                  struct kap_error *err)
 {
     const struct kap_str name = call->name;
-    const bool chain = find_chain(on.node, name), property = has_property(on, name), udf = find_udf(on.node, name);
+    const bool chain = find_chain(on.node, name), property = has_property(on, name),
+               udf = find_udf(on.node, name);
     const char *kind = call->op == KAP_OP_PIPE ? "chaining method"
                        : call->op == KAP_OP_DOT ? "property method"
                                                 : "dynamic method";
@@ -327,7 +334,8 @@ static enum kap_status not_found(struct kap_bind_target on, const struct kap_bin
 /* ---- calling ---- */
 
 static enum kap_status call_chain(struct kap_bind_target on, const struct kap_node_type *type,
-                                  const struct kap_bind_call *call, struct kap_bind_target *ret, struct kap_error *err)
+                                  const struct kap_bind_call *call, struct kap_bind_target *ret,
+                                  struct kap_error *err)
 {
     struct kap_graph *g = on.node->graph;
     struct kap_graph_node *n = NULL;
@@ -399,8 +407,8 @@ static enum kap_status call_dot(struct kap_bind_target on, const struct kap_bind
         return KAP_OK;
     }
     if (on.node->type->option) {
-        const enum kap_status st = on.node->type->option(on.node->config, on.node, on.node->graph->arena, call->name,
-                                                         call->args, call->nargs, err);
+        const enum kap_status st = on.node->type->option(on.node->config, on.node, on.node->graph->arena,
+                                                         call->name, call->args, call->nargs, err);
         if (st != KAP_OK && st != KAP_ENOTFOUND)
             return call_failed(on, call, st, err);
         if (st == KAP_OK) {
@@ -411,8 +419,8 @@ static enum kap_status call_dot(struct kap_bind_target on, const struct kap_bind
     return not_found(on, call, hint, err);
 }
 
-enum kap_status kap_bind_call(struct kap_bind_target on, const struct kap_bind_call *call, struct kap_bind_target *ret,
-                              char *hint, struct kap_error *err)
+enum kap_status kap_bind_call(struct kap_bind_target on, const struct kap_bind_call *call,
+                              struct kap_bind_target *ret, char *hint, struct kap_error *err)
 {
     struct kap_error scratch;
     if (!err)

@@ -43,13 +43,14 @@ static void add_running(const struct kap_graph_node *n, const struct kap_dot_sta
     stats->node(stats->ctx, n, add_counter, &d);
     kap_buf_adds(out, labels ? "\"];\n" : "];\n");
     for (size_t c = 0; c < n->nchildren; c++) {
-        kap_buf_addf(out, labels ? "%s -> %s [label=\"processed=%lld\"];\n" : "%s -> %s [processed=\"%lld\"];\n",
+        kap_buf_addf(out,
+                     labels ? "%s -> %s [label=\"processed=%lld\"];\n" : "%s -> %s [processed=\"%lld\"];\n",
                      n->name, n->children[c]->name, (long long)stats->edge(stats->ctx, n, c));
     }
 }
 
-void kap_graph_dot_running(const struct kap_graph *g, struct kap_str name, const struct kap_dot_stats *stats, bool labels,
-                           struct kap_buf *out)
+void kap_graph_dot_running(const struct kap_graph *g, struct kap_str name, const struct kap_dot_stats *stats,
+                           bool labels, struct kap_buf *out)
 {
     KAP_AUTO_FREE const struct kap_graph_node **sorted = kap_graph_sorted(g);
     const char *unit = g->type == KAP_TASK_BATCH ? "batches" : "points";

@@ -1,4 +1,5 @@
-/* The graph as Graphviz DOT and as JSON. Byte for byte the reference's DOT text. Threads: reads the graph only. */
+/* The graph as Graphviz DOT and as JSON. Byte for byte the reference's DOT text. Threads: reads the graph
+ * only. */
 #ifndef KAP_PIPELINE_DOT_H
 #define KAP_PIPELINE_DOT_H
 
@@ -20,8 +21,8 @@ struct kap_dot_stats {
 };
 
 /* With counters: as attributes, or as labels for display (`labels`). */
-void kap_graph_dot_running(const struct kap_graph *g, struct kap_str name, const struct kap_dot_stats *stats, bool labels,
-                           struct kap_buf *out);
+void kap_graph_dot_running(const struct kap_graph *g, struct kap_str name, const struct kap_dot_stats *stats,
+                           bool labels, struct kap_buf *out);
 
 /* {"nodes":[{"id","type","name","properties":{..}}],"edges":[{"parent","child"}]}; secrets are left out. */
 void kap_graph_json(const struct kap_graph *g, struct kap_json *j);

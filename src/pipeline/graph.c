@@ -98,8 +98,9 @@ static enum kap_status check_edge(const struct kap_graph_node *parent, const str
                     edge_name(parent->edge));
 }
 
-enum kap_status kap_graph_add(struct kap_graph *g, struct kap_graph_node *parent, const struct kap_node_type *type,
-                              struct kap_graph_node **ret, struct kap_error *err)
+enum kap_status kap_graph_add(struct kap_graph *g, struct kap_graph_node *parent,
+                              const struct kap_node_type *type, struct kap_graph_node **ret,
+                              struct kap_error *err)
 {
     if (g->n >= GRAPH_NODES_MAX)
         return kap_fail(err, KAP_ELIMIT, "more than %d nodes in one task", GRAPH_NODES_MAX);
@@ -124,7 +125,8 @@ enum kap_status kap_graph_add(struct kap_graph *g, struct kap_graph_node *parent
     return KAP_OK;
 }
 
-enum kap_status kap_graph_link(struct kap_graph_node *parent, struct kap_graph_node *child, struct kap_error *err)
+enum kap_status kap_graph_link(struct kap_graph_node *parent, struct kap_graph_node *child,
+                               struct kap_error *err)
 {
     if (child->nchildren) /* graphs grow downwards, so there are no cycles */
         return kap_fail(err, KAP_ESTATE, "node %s has children, it cannot get another parent", child->name);
@@ -134,7 +136,8 @@ enum kap_status kap_graph_link(struct kap_graph_node *parent, struct kap_graph_n
     return KAP_OK;
 }
 
-struct kap_graph_handler *kap_graph_add_handler(struct kap_graph_node *node, const struct kap_handler_type *type)
+struct kap_graph_handler *kap_graph_add_handler(struct kap_graph_node *node,
+                                                const struct kap_handler_type *type)
 {
     struct kap_arena *a = node->graph->arena;
     if ((node->nhandlers & (node->nhandlers - 1)) == 0)
@@ -148,7 +151,8 @@ struct kap_graph_handler *kap_graph_add_handler(struct kap_graph_node *node, con
     return h;
 }
 
-/* Depth-first, iterative: chains may be thousands of nodes long. Marks are kept beside the graph, which is read-only. */
+/* Depth-first, iterative: chains may be thousands of nodes long. Marks are kept beside the graph, which is
+ * read-only. */
 struct visit {
     const struct kap_graph_node *node;
     size_t next_child;

@@ -1,5 +1,5 @@
-/* The graph that a script describes: nodes, edges, properties. Read-only once built and checked; a running task keeps
- * a reference. Ownership: shared, counted; the graph's arena owns nodes, configs, expressions.
+/* The graph that a script describes: nodes, edges, properties. Read-only once built and checked; a running
+ * task keeps a reference. Ownership: shared, counted; the graph's arena owns nodes, configs, expressions.
  * Threads: built by one, then read by all. */
 #ifndef KAP_PIPELINE_GRAPH_H
 #define KAP_PIPELINE_GRAPH_H
@@ -29,7 +29,7 @@ struct kap_graph_handler {          /* an inline handler of an alert node */
 struct kap_graph_node {
     const struct kap_node_type *type;
     struct kap_graph *graph;
-    int id;                          /* running number of links in script order: a node with n parents takes n */
+    int id; /* running number of links in script order: a node with n parents takes n */
     size_t index;                    /* in graph->nodes */
     const char *name;                /* kind + id: "window2" */
     void *config;
@@ -72,12 +72,15 @@ void kap_graph_unref(struct kap_graph *g); /* NULL is fine */
 /* Keeps `p` until the graph goes: free_fn(p) is called then. */
 void kap_graph_own(struct kap_graph *g, void *p, void (*free_fn)(void *p));
 /* Adds a node below `parent` (NULL: a root), config zeroed and init()ed; checks edge types. */
-enum kap_status kap_graph_add(struct kap_graph *g, struct kap_graph_node *parent, const struct kap_node_type *type,
-                              struct kap_graph_node **ret, struct kap_error *err);
+enum kap_status kap_graph_add(struct kap_graph *g, struct kap_graph_node *parent,
+                              const struct kap_node_type *type, struct kap_graph_node **ret,
+                              struct kap_error *err);
 /* Makes `parent` one more parent of `child`, which gets a new id and name by it (as in the reference). */
-enum kap_status kap_graph_link(struct kap_graph_node *parent, struct kap_graph_node *child, struct kap_error *err);
+enum kap_status kap_graph_link(struct kap_graph_node *parent, struct kap_graph_node *child,
+                               struct kap_error *err);
 /* Adds an inline handler to an alert node, options zeroed and init()ed. */
-struct kap_graph_handler *kap_graph_add_handler(struct kap_graph_node *node, const struct kap_handler_type *type);
+struct kap_graph_handler *kap_graph_add_handler(struct kap_graph_node *node,
+                                                const struct kap_handler_type *type);
 /* Runs every node's check(), parents before children. */
 enum kap_status kap_graph_check(const struct kap_graph *g, struct kap_error *err);
 /* The nodes, parents before children, in the order in which the reference lists them (DOT, statistics).

@@ -80,10 +80,12 @@ static enum kap_status undefined(struct eval *x, struct kap_str name, const stru
     const int k = kap_closest(kap_arena_str(x->arena, name).p, terminated, n);
     if (k >= 0)
         (void)snprintf(x->hint->text, sizeof x->hint->text, "did you mean %s?", terminated[k]);
-    return kap_fail(x->err, KAP_EINVAL, "name \"%.*s\" is undefined. Names in scope: %s", KAP_STR_ARG(name), list.p);
+    return kap_fail(x->err, KAP_EINVAL, "name \"%.*s\" is undefined. Names in scope: %s", KAP_STR_ARG(name),
+                    list.p);
 }
 
-static enum kap_status look_up(struct eval *x, struct kap_str name, const struct kap_expr *at, struct value *ret)
+static enum kap_status look_up(struct eval *x, struct kap_str name, const struct kap_expr *at,
+                               struct value *ret)
 {
     const struct value *v = kap_map_get(x->scope, name);
     if (!v)
@@ -113,7 +115,9 @@ static enum kap_status not_literal(struct eval *x, const struct kap_arg *a)
     if (a->kind == KAP_ARG_NODE)
         kap_graph_shown(&shown, a->node->type);
     else
-        kap_buf_adds(&shown, a->kind == KAP_ARG_LIST ? "list" : a->kind == KAP_ARG_STAR ? "star" : "function");
+        kap_buf_adds(&shown, a->kind == KAP_ARG_LIST   ? "list"
+                             : a->kind == KAP_ARG_STAR ? "star"
+                                                       : "function");
     return kap_fail(x->err, KAP_EINVAL, "unsupported literal type %s", shown.p);
 }
 
@@ -153,7 +157,8 @@ static enum kap_status resolve(struct eval *x, const struct kap_expr *e, size_t 
         return put_in(x, e, nodes, ret);
     if (e->kind == KAP_EXPR_STAR || e->kind == KAP_EXPR_LIST || e->kind == KAP_EXPR_CHAIN ||
         e->kind == KAP_EXPR_LAMBDA) {
-        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: not allowed in an expression", e->line, e->character);
+        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: not allowed in an expression", e->line,
+                        e->character);
     }
     struct kap_expr *copy = KAP_ARENA_NEW(x->arena, struct kap_expr);
     *copy = *e;
@@ -220,9 +225,10 @@ static enum kap_status eval_constant(struct eval *x, const struct kap_expr *e, s
     const struct kap_lambda_env env = { .scratch = x->arena };
     struct kap_lambda_state *state = kap_lambda_state_new(l);
     struct kap_value v = { 0 };
-    enum kap_status st = kap_lambda_pure(l) || kap_lambda_stateful(l)
-                             ? kap_lambda_eval(l, state, &env, &v, x->err)
-                             : kap_fail(x->err, KAP_EINVAL, "line %d char %d: not a constant", e->line, e->character);
+    enum kap_status st =
+        kap_lambda_pure(l) || kap_lambda_stateful(l)
+            ? kap_lambda_eval(l, state, &env, &v, x->err)
+            : kap_fail(x->err, KAP_EINVAL, "line %d char %d: not a constant", e->line, e->character);
     kap_lambda_state_free(state);
     kap_lambda_free(l);
     if (st != KAP_OK)
@@ -239,10 +245,11 @@ static enum kap_status eval_constant(struct eval *x, const struct kap_expr *e, s
 static void show(struct kap_buf *b, const struct kap_arg *a)
 {
     if (a->kind != KAP_ARG_VALUE) {
-        kap_buf_adds(b, a->kind == KAP_ARG_NODE ? a->node->name : a->kind == KAP_ARG_LAMBDA ? "a lambda expression"
-                                                              : a->kind == KAP_ARG_LIST     ? "a list"
-                                                              : a->kind == KAP_ARG_FIELD    ? "a field reference"
-                                                                                            : "*");
+        kap_buf_adds(b, a->kind == KAP_ARG_NODE     ? a->node->name
+                        : a->kind == KAP_ARG_LAMBDA ? "a lambda expression"
+                        : a->kind == KAP_ARG_LIST   ? "a list"
+                        : a->kind == KAP_ARG_FIELD  ? "a field reference"
+                                                    : "*");
         return;
     }
     switch (a->value.type) {
@@ -270,8 +277,8 @@ static enum kap_status eval_unary(struct eval *x, const struct kap_expr *e, stru
     } else {
         KAP_AUTO_BUF struct kap_buf shown = { .max = 256 };
         show(&shown, &v.arg);
-        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: invalid arugument to '%s' %s", e->line, e->character,
-                        kap_op_text(e->op), shown.p ? shown.p : "");
+        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: invalid arugument to '%s' %s", e->line,
+                        e->character, kap_op_text(e->op), shown.p ? shown.p : "");
     }
     v.arg.at = e;
     *ret = v;
@@ -286,14 +293,16 @@ static enum kap_status eval_list(struct eval *x, const struct kap_expr *e, struc
         KAP_TRY(eval_value(x, e->args[i], &v));
         list[i] = v.arg;
     }
-    *ret = (struct value){ .arg = { .kind = KAP_ARG_LIST, .list = list, .nlist = e->nargs, .at = e }, .handler = -1 };
+    *ret = (struct value){ .arg = { .kind = KAP_ARG_LIST, .list = list, .nlist = e->nargs, .at = e },
+                           .handler = -1 };
     return KAP_OK;
 }
 
 /* ---- calls ---- */
 
 /* One list as the only argument stands for its items. */
-static enum kap_status eval_args(struct eval *x, const struct kap_expr *call, const struct kap_arg **ret, size_t *n)
+static enum kap_status eval_args(struct eval *x, const struct kap_expr *call, const struct kap_arg **ret,
+                                 size_t *n)
 {
     struct kap_arg *args = KAP_ARENA_ARRAY(x->arena, struct kap_arg, call->nargs + 1);
     for (size_t i = 0; i < call->nargs; i++) {
@@ -314,10 +323,11 @@ static enum kap_status eval_time(struct eval *x, const struct kap_expr *e, struc
     KAP_TRY(eval_args(x, e, &args, &n));
     for (size_t i = 0; i < n || i == 0; i++) {
         if (i >= n || i > 1 || args[i].kind != KAP_ARG_VALUE || args[i].value.type != KAP_DURATION) {
-            return kap_fail(x->err, KAP_EINVAL,
-                            "line %d char %d: error calling func \"time\" on obj <nil>: it wants a duration and, if need "
-                            "be, an offset",
-                            e->line, e->character);
+            return kap_fail(
+                x->err, KAP_EINVAL,
+                "line %d char %d: error calling func \"time\" on obj <nil>: it wants a duration and, if need "
+                "be, an offset",
+                e->line, e->character);
         }
     }
     struct value v = { .arg = { .kind = KAP_ARG_TIME, .value = args[0].value, .at = e }, .handler = -1 };
@@ -334,8 +344,8 @@ static enum kap_status eval_function(struct eval *x, const struct kap_expr *e, s
         return KAP_OK;
     if (strstr(x->err->msg, "undefined function") || kap_map_get(x->scope, e->name)) {
         hint_at(x, e);
-        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: no global function \"%.*s\" defined", e->line, e->character,
-                        KAP_STR_ARG(e->name));
+        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: no global function \"%.*s\" defined", e->line,
+                        e->character, KAP_STR_ARG(e->name));
     }
     const enum kap_status st = x->err->status;
     (void)kap_wrap(x->err, "line %d char %d", e->line, e->character);
@@ -363,8 +373,8 @@ static enum kap_status read_property(struct eval *x, const struct kap_expr *link
     hint_at(x, link->right);
     (void)snprintf(x->hint->text, sizeof x->hint->text, "methods are called with parentheses: %s%.*s(..)",
                    kap_op_text(link->op), KAP_STR_ARG(link->right->name));
-    return kap_fail(x->err, KAP_EINVAL, "line %d char %d: object %s has no property %.*s", link->line, link->character,
-                    shown.p, KAP_STR_ARG(link->right->name));
+    return kap_fail(x->err, KAP_EINVAL, "line %d char %d: object %s has no property %.*s", link->line,
+                    link->character, shown.p, KAP_STR_ARG(link->right->name));
 }
 
 static enum kap_status eval_link(struct eval *x, const struct kap_expr *link, struct value *v)
@@ -377,8 +387,8 @@ static enum kap_status eval_link(struct eval *x, const struct kap_expr *link, st
     if (v->arg.kind != KAP_ARG_NODE) {
         hint_at(x, right);
         (void)snprintf(x->hint->text, sizeof x->hint->text, "only nodes have methods");
-        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: cannot get properties of non pointer value", right->line,
-                        right->character);
+        return kap_fail(x->err, KAP_EINVAL, "line %d char %d: cannot get properties of non pointer value",
+                        right->line, right->character);
     }
     if (right->kind != KAP_EXPR_CALL)
         return read_property(x, link, v, v);
@@ -390,7 +400,8 @@ static enum kap_status eval_link(struct eval *x, const struct kap_expr *link, st
         hint_at(x, right);
         return st;
     }
-    *v = (struct value){ .arg = { .kind = KAP_ARG_NODE, .node = target.node, .at = link }, .handler = target.handler };
+    *v = (struct value){ .arg = { .kind = KAP_ARG_NODE, .node = target.node, .at = link },
+                         .handler = target.handler };
     return KAP_OK;
 }
 
@@ -413,7 +424,9 @@ static enum kap_status eval_expr(struct eval *x, const struct kap_expr *e, struc
 {
     switch (e->kind) {
     case KAP_EXPR_LITERAL: *ret = of_value(e->value, e); return KAP_OK;
-    case KAP_EXPR_STAR: *ret = (struct value){ .arg = { .kind = KAP_ARG_STAR, .at = e }, .handler = -1 }; return KAP_OK;
+    case KAP_EXPR_STAR:
+        *ret = (struct value){ .arg = { .kind = KAP_ARG_STAR, .at = e }, .handler = -1 };
+        return KAP_OK;
     case KAP_EXPR_REFERENCE:
         *ret = (struct value){ .arg = { .kind = KAP_ARG_FIELD, .at = e }, .handler = -1 };
         return KAP_OK;
@@ -447,8 +460,8 @@ static enum kap_status given_value(struct eval *x, const struct kap_tick_var *gi
                                    bool matches, struct value *ret)
 {
     if (!matches)
-        return kap_fail(x->err, KAP_EINVAL, "invalid type supplied for %.*s, got %s exp %s", KAP_STR_ARG(given->name),
-                        kap_tick_type_name(given->type), expected);
+        return kap_fail(x->err, KAP_EINVAL, "invalid type supplied for %.*s, got %s exp %s",
+                        KAP_STR_ARG(given->name), kap_tick_type_name(given->type), expected);
     struct value v = { .handler = -1 };
     KAP_TRY(kap_tick_var_value(given, x->graph, &v.arg, x->err));
     if (v.arg.kind == KAP_ARG_LAMBDA)
@@ -467,14 +480,16 @@ static enum kap_status eval_var(struct eval *x, const struct kap_tick_stmt *s)
     struct value v;
     KAP_TRY(eval_value(x, s->expr, &v));
     if (kap_map_get(x->scope, s->name) || kap_str_is(s->name, "time"))
-        return kap_fail(x->err, KAP_EINVAL, "attempted to redefine %.*s, vars are immutable", KAP_STR_ARG(s->name));
+        return kap_fail(x->err, KAP_EINVAL, "attempted to redefine %.*s, vars are immutable",
+                        KAP_STR_ARG(s->name));
     enum kap_var_type type = KAP_VAR_BOOL;
     const bool is_plain = kap_tick_arg_type(&v.arg, &type);
     if (is_plain)
         kap_tick_vars_add(x->vars, s->name, description(x, s->comment), type, &v.arg);
     const struct kap_tick_var *g = given(x, s->name);
     if (g)
-        KAP_TRY(given_value(x, g, is_plain ? kap_tick_type_name(type) : "invalid type", is_plain && g->type == type, &v));
+        KAP_TRY(given_value(x, g, is_plain ? kap_tick_type_name(type) : "invalid type",
+                            is_plain && g->type == type, &v));
     define(x, s->name, &v);
     return KAP_OK;
 }
@@ -551,7 +566,9 @@ static enum kap_status add_global_deadman(struct eval *x, struct kap_graph_node 
         { .kind = KAP_ARG_VALUE, .value = kap_value_f(x->graph->deadman.threshold) },
         { .kind = KAP_ARG_VALUE, .value = kap_value_dur(x->graph->deadman.interval_ns) },
     };
-    const struct kap_bind_call call = { .op = KAP_OP_PIPE, .name = KAP_STR("deadman"), .args = args, .nargs = 2 };
+    const struct kap_bind_call call = {
+        .op = KAP_OP_PIPE, .name = KAP_STR("deadman"), .args = args, .nargs = 2
+    };
     struct kap_bind_target target = { source, -1 };
     return kap_bind_call(target, &call, &target, NULL, x->err);
 }
@@ -578,8 +595,9 @@ static enum kap_status eval_script(struct eval *x, const struct kap_tick_script 
     return KAP_OK;
 }
 
-enum kap_status kap_tick_eval(struct kap_tick_script *s, const struct kap_tick_options *opt, struct kap_graph **ret,
-                              struct kap_tick_vars *vars, struct kap_tick_hint *hint, struct kap_error *err)
+enum kap_status kap_tick_eval(struct kap_tick_script *s, const struct kap_tick_options *opt,
+                              struct kap_graph **ret, struct kap_tick_vars *vars, struct kap_tick_hint *hint,
+                              struct kap_error *err)
 {
     struct kap_error own_err = { 0 };
     struct kap_tick_hint own_hint = { 0 };

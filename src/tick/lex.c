@@ -49,7 +49,8 @@ static uint8_t byte_at(const struct kap_lexer *l, size_t pos)
 static bool is_space(uint32_t r)
 {
     return (r >= '\t' && r <= '\r') || r == ' ' || r == 0x85 || r == 0xA0 || r == 0x1680 ||
-           (r >= 0x2000 && r <= 0x200A) || r == 0x2028 || r == 0x2029 || r == 0x202F || r == 0x205F || r == 0x3000;
+           (r >= 0x2000 && r <= 0x200A) || r == 0x2028 || r == 0x2029 || r == 0x202F || r == 0x205F ||
+           r == 0x3000;
 }
 
 static bool is_digit(uint32_t r)
@@ -64,10 +65,11 @@ static bool is_letter(uint32_t r)
         return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z');
     if (r < 0xC0)
         return r == 0xAA || r == 0xB5 || r == 0xBA;
-    static const uint32_t signs[][2] = { { 0xD7, 0xD7 },     { 0xF7, 0xF7 },     { 0x2000, 0x206F }, { 0x20A0, 0x20CF },
-                                         { 0x2190, 0x2BFF }, { 0x3000, 0x3004 }, { 0x3008, 0x3020 }, { 0xD800, 0xF8FF },
-                                         { 0xFE00, 0xFE6F }, { 0xFF00, 0xFF20 }, { 0xFFF0, 0xFFFF },
-                                         { 0x1F000, 0x1FAFF }, { 0xE0000, UINT32_MAX } };
+    static const uint32_t signs[][2] = { { 0xD7, 0xD7 },         { 0xF7, 0xF7 },     { 0x2000, 0x206F },
+                                         { 0x20A0, 0x20CF },     { 0x2190, 0x2BFF }, { 0x3000, 0x3004 },
+                                         { 0x3008, 0x3020 },     { 0xD800, 0xF8FF }, { 0xFE00, 0xFE6F },
+                                         { 0xFF00, 0xFF20 },     { 0xFFF0, 0xFFFF }, { 0x1F000, 0x1FAFF },
+                                         { 0xE0000, UINT32_MAX } };
     for (size_t i = 0; i < KAP_COUNT(signs); i++) {
         if (r >= signs[i][0] && r <= signs[i][1])
             return false;
@@ -89,7 +91,8 @@ static void step(struct kap_lexer *l, size_t width)
 
 static struct kap_token start(const struct kap_lexer *l)
 {
-    return (struct kap_token){ .pos = l->pos, .line = l->line, .character = (int)(l->pos - l->line_start) + 1 };
+    return (
+        struct kap_token){ .pos = l->pos, .line = l->line, .character = (int)(l->pos - l->line_start) + 1 };
 }
 
 static struct kap_token emit(struct kap_lexer *l, struct kap_token t, enum kap_token_type type, size_t end)
@@ -145,7 +148,8 @@ static struct kap_token lex_word(struct kap_lexer *l, struct kap_token t)
         { "var", KAP_TOKEN_VAR, KAP_OP_NONE },     { "dbrp", KAP_TOKEN_DBRP, KAP_OP_NONE },
     };
     size_t end = l->pos, width = 0;
-    for (uint32_t r = rune_at(l, end, &width); is_letter(r) || is_digit(r) || r == '_'; r = rune_at(l, end, &width))
+    for (uint32_t r = rune_at(l, end, &width); is_letter(r) || is_digit(r) || r == '_';
+         r = rune_at(l, end, &width))
         end += width;
     const struct kap_str word = kap_strn(l->text.p + t.pos, end - t.pos);
     for (size_t i = 0; i < KAP_COUNT(keywords); i++) {
@@ -192,8 +196,8 @@ static struct kap_token lex_number(struct kap_lexer *l, struct kap_token t)
 }
 
 /* From an opening quote to the closing one; a backslash in front of it takes its meaning. */
-static struct kap_token lex_quoted(struct kap_lexer *l, struct kap_token t, char quote, enum kap_token_type type,
-                                   const char *unterminated)
+static struct kap_token lex_quoted(struct kap_lexer *l, struct kap_token t, char quote,
+                                   enum kap_token_type type, const char *unterminated)
 {
     for (size_t end = l->pos + 1; end < l->text.n; end++) {
         if (l->text.p[end] == quote)

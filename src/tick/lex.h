@@ -1,5 +1,6 @@
-/* Tokens of TICKscript. The lexer works on demand, never allocates but for comments, and stops at the first error,
- * which it reports as a token. Ownership: text is borrowed, comments live in the arena. Threads: one at a time. */
+/* Tokens of TICKscript. The lexer works on demand, never allocates but for comments, and stops at the first
+ * error, which it reports as a token. Ownership: text is borrowed, comments live in the arena. Threads: one
+ * at a time. */
 #ifndef KAP_TICK_LEX_H
 #define KAP_TICK_LEX_H
 

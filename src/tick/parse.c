@@ -71,9 +71,11 @@ static void *unexpected(struct parser *p, const struct kap_token *t, const char 
     const char *newline = to > t->pos ? memchr(p->text.p + t->pos, '\n', to - t->pos) : NULL;
     if (newline)
         to = (size_t)(newline - p->text.p);
-    const struct kap_str name = t->type == KAP_TOKEN_ERROR ? t->text : kap_str(kap_token_name(t->type, t->op));
-    p->status = kap_fail(p->err, KAP_EINVAL, "parser: unexpected %.*s line %d char %d in \"%.*s\". expected: %s",
-                         KAP_STR_ARG(name), t->line, t->character, (int)(to - from), p->text.p + from, expected);
+    const struct kap_str name =
+        t->type == KAP_TOKEN_ERROR ? t->text : kap_str(kap_token_name(t->type, t->op));
+    p->status =
+        kap_fail(p->err, KAP_EINVAL, "parser: unexpected %.*s line %d char %d in \"%.*s\". expected: %s",
+                 KAP_STR_ARG(name), t->line, t->character, (int)(to - from), p->text.p + from, expected);
     return NULL;
 }
 
@@ -88,8 +90,9 @@ static void *failed(struct parser *p, enum kap_status status)
 
 static void *too_deep(struct parser *p, const struct kap_token *t, int limit)
 {
-    return failed(p, kap_fail(p->err, KAP_ELIMIT, "expression is nested more than %d levels deep line %d char %d", limit,
-                              t->line, t->character));
+    return failed(p, kap_fail(p->err, KAP_ELIMIT,
+                              "expression is nested more than %d levels deep line %d char %d", limit, t->line,
+                              t->character));
 }
 
 static bool expect(struct parser *p, enum kap_token_type type)
@@ -131,8 +134,8 @@ static const struct kap_comment *leading_comment(const struct kap_expr *e)
     return e->comment;
 }
 
-/* True when the formatter puts a line break in front of the place of e (its operator), so that it is on a later line
- * than what comes before when the script is read again. Layout must not change by that. */
+/* True when the formatter puts a line break in front of the place of e (its operator), so that it is on a
+ * later line than what comes before when the script is read again. Layout must not change by that. */
 static bool breaks_before_place(const struct kap_expr *e)
 {
     return e->kind == KAP_EXPR_CHAIN || (e->kind == KAP_EXPR_BINARY && e->left->spans) || leading_comment(e);
@@ -292,8 +295,8 @@ struct items {
 };
 
 /* Items up to the closing token, parted by commas; one at the end is fine. */
-static bool list_items(struct parser *p, enum kap_token_type close, struct kap_expr *(*item)(struct parser *p),
-                       struct kap_expr *into)
+static bool list_items(struct parser *p, enum kap_token_type close,
+                       struct kap_expr *(*item)(struct parser *p), struct kap_expr *into)
 {
     struct items items = { 0 };
     while (peek(p)->type != close) {
@@ -331,7 +334,8 @@ static struct kap_expr *call(struct parser *p, struct kap_expr *(*argument)(stru
     for (size_t i = 0; i < e->nargs; i++) {
         const struct kap_expr *arg = e->args[i];
         const bool last = i + 1 == e->nargs;
-        e->multi_line |= leading_comment(arg) || (last ? arg->line != e->line || breaks_before_place(arg) : arg->spans);
+        e->multi_line |=
+            leading_comment(arg) || (last ? arg->line != e->line || breaks_before_place(arg) : arg->spans);
         e->spans |= e->multi_line || arg->spans;
     }
     return check_depth(p, e);
@@ -385,8 +389,8 @@ static int precedence(enum kap_op op)
     }
 }
 
-static struct kap_expr *binary(struct parser *p, const struct kap_token *op, struct kap_expr *left, struct kap_expr *right,
-                               const struct kap_comment *comment)
+static struct kap_expr *binary(struct parser *p, const struct kap_token *op, struct kap_expr *left,
+                               struct kap_expr *right, const struct kap_comment *comment)
 {
     struct kap_expr *e = new_expr(p, KAP_EXPR_BINARY, op);
     e->op = op->op;
@@ -456,7 +460,8 @@ static struct kap_expr *primary_unlimited(struct parser *p)
     case KAP_TOKEN_REGEX: return regex(p);
     case KAP_TOKEN_STAR: return star(p);
     case KAP_TOKEN_REFERENCE: return reference(p);
-    case KAP_TOKEN_IDENT: return peek_at(p, 1)->type == KAP_TOKEN_LPAREN ? call(p, primary_expr) : identifier(p);
+    case KAP_TOKEN_IDENT:
+        return peek_at(p, 1)->type == KAP_TOKEN_LPAREN ? call(p, primary_expr) : identifier(p);
     case KAP_TOKEN_NOT: return unary(p);
     case KAP_TOKEN_OPERATOR:
         if (t->op == KAP_OP_SUB)
@@ -464,7 +469,9 @@ static struct kap_expr *primary_unlimited(struct parser *p)
         break;
     default: break;
     }
-    return unexpected(p, peek(p), "\"number\",\"string\",\"duration\",\"identifier\",\"TRUE\",\"FALSE\",\"==\",\"(\",\"-\",\"!\"");
+    return unexpected(
+        p, peek(p),
+        "\"number\",\"string\",\"duration\",\"identifier\",\"TRUE\",\"FALSE\",\"==\",\"(\",\"-\",\"!\"");
 }
 
 static struct kap_expr *primary(struct parser *p)
@@ -585,8 +592,8 @@ static bool dbrp(struct parser *p, struct kap_tick_stmt *s)
     return true;
 }
 
-/* Statements have no end mark. "5 (-3)" are two, which the formatter must not print as "5 -3", nor "(a) (b + c)" as a
- * call of a: operands at the border keep their parentheses. */
+/* Statements have no end mark. "5 (-3)" are two, which the formatter must not print as "5 -3", nor "(a) (b +
+ * c)" as a call of a: operands at the border keep their parentheses. */
 static void guard(const struct kap_tick_stmt *before, struct kap_expr *e)
 {
     const bool takes_operators =
@@ -650,8 +657,8 @@ static bool program(struct parser *p, struct kap_tick_script *s)
 
 /* ---- entry points ---- */
 
-static void init(struct parser *p, struct kap_str text, struct kap_arena *arena, struct kap_tick_regexes *regexes,
-                 struct kap_error *err)
+static void init(struct parser *p, struct kap_str text, struct kap_arena *arena,
+                 struct kap_tick_regexes *regexes, struct kap_error *err)
 {
     *p = (struct parser){ .text = text, .arena = arena, .regexes = regexes, .err = err };
     kap_lexer_init(&p->lexer, text, arena);
@@ -668,7 +675,8 @@ enum kap_status kap_tick_parse(struct kap_str text, struct kap_tick_script **ret
 {
     struct kap_error scratch;
     if (text.n > KAP_TICK_SCRIPT_BYTES)
-        return kap_fail(err, KAP_ELIMIT, "parser: script has %zu bytes, more than %d", text.n, KAP_TICK_SCRIPT_BYTES);
+        return kap_fail(err, KAP_ELIMIT, "parser: script has %zu bytes, more than %d", text.n,
+                        KAP_TICK_SCRIPT_BYTES);
     struct kap_tick_script *s = KAP_NEW(struct kap_tick_script);
     s->refs = 1;
     s->arena = kap_arena_new();
@@ -698,11 +706,13 @@ void kap_tick_script_unref(struct kap_tick_script *s)
     kap_free(s);
 }
 
-enum kap_status kap_tick_lambda_parse(struct kap_str text, struct kap_tick_lambda **ret, struct kap_error *err)
+enum kap_status kap_tick_lambda_parse(struct kap_str text, struct kap_tick_lambda **ret,
+                                      struct kap_error *err)
 {
     struct kap_error scratch;
     if (text.n > KAP_TICK_SCRIPT_BYTES)
-        return kap_fail(err, KAP_ELIMIT, "parser: expression has %zu bytes, more than %d", text.n, KAP_TICK_SCRIPT_BYTES);
+        return kap_fail(err, KAP_ELIMIT, "parser: expression has %zu bytes, more than %d", text.n,
+                        KAP_TICK_SCRIPT_BYTES);
     struct kap_tick_lambda *l = KAP_NEW(struct kap_tick_lambda);
     l->arena = kap_arena_new();
     struct parser p;
@@ -742,7 +752,8 @@ enum kap_task_type kap_tick_task_type(const struct kap_tick_script *s)
     for (size_t i = 0; i < s->nstmts; i++) {
         const struct kap_tick_stmt *stmt = &s->stmts[i];
         const struct kap_expr *e = stmt->expr;
-        if (!e || (stmt->kind == KAP_TICK_EXPR && e->kind != KAP_EXPR_CHAIN)) /* "stream" alone says nothing */
+        if (!e ||
+            (stmt->kind == KAP_TICK_EXPR && e->kind != KAP_EXPR_CHAIN)) /* "stream" alone says nothing */
             continue;
         while (e->kind == KAP_EXPR_CHAIN)
             e = e->left;

@@ -222,7 +222,8 @@ struct kap_arg kap_tick_zero_value(enum kap_var_type type, struct kap_graph *g)
     case KAP_VAR_STRING: a.value = kap_value_s(KAP_STR("")); break;
     case KAP_VAR_REGEX: (void)regex_value(KAP_STR(""), g, &a, NULL); break;
     case KAP_VAR_LAMBDA:
-        a = (struct kap_arg){ .kind = KAP_ARG_LAMBDA, .lambda = kap_expr_literal(g->arena, kap_value_b(true)) };
+        a = (struct kap_arg){ .kind = KAP_ARG_LAMBDA,
+                              .lambda = kap_expr_literal(g->arena, kap_value_b(true)) };
         break;
     case KAP_VAR_LIST: a.kind = KAP_ARG_LIST; break;
     case KAP_VAR_STAR: a.kind = KAP_ARG_STAR; break;
@@ -242,9 +243,11 @@ static struct kap_str json_text(struct kap_arena *arena, const json_t *j)
 static enum kap_status mismatch(const struct kap_tick_var *v, struct kap_error *err)
 {
     static const char *const wants[] = {
-        [KAP_VAR_BOOL] = "a boolean",    [KAP_VAR_INT] = "an int",       [KAP_VAR_FLOAT] = "a number",
-        [KAP_VAR_STRING] = "a string",   [KAP_VAR_REGEX] = "a string",   [KAP_VAR_DURATION] = "an int or a string",
-        [KAP_VAR_LAMBDA] = "a string",   [KAP_VAR_LIST] = "a list of vars", [KAP_VAR_STAR] = "nothing",
+        [KAP_VAR_BOOL] = "a boolean",  [KAP_VAR_INT] = "an int",
+        [KAP_VAR_FLOAT] = "a number",  [KAP_VAR_STRING] = "a string",
+        [KAP_VAR_REGEX] = "a string",  [KAP_VAR_DURATION] = "an int or a string",
+        [KAP_VAR_LAMBDA] = "a string", [KAP_VAR_LIST] = "a list of vars",
+        [KAP_VAR_STAR] = "nothing",
     };
     return kap_fail(err, KAP_EINVAL, "type %s expects %s as value", type_names[v->type].json, wants[v->type]);
 }
@@ -257,14 +260,15 @@ static enum kap_status duration_from_json(const json_t *value, struct kap_tick_v
     }
     if (!json_is_string(value))
         return mismatch(v, err);
-    return kap_duration_parse_influx(kap_strn(json_string_value(value), json_string_length(value)), &v->i, err);
+    return kap_duration_parse_influx(kap_strn(json_string_value(value), json_string_length(value)), &v->i,
+                                     err);
 }
 
-static enum kap_status var_from_json(struct kap_arena *arena, const json_t *json, int depth, struct kap_tick_var *ret,
-                                     struct kap_error *err);
+static enum kap_status var_from_json(struct kap_arena *arena, const json_t *json, int depth,
+                                     struct kap_tick_var *ret, struct kap_error *err);
 
-static enum kap_status list_from_json(struct kap_arena *arena, const json_t *value, int depth, struct kap_tick_var *v,
-                                      struct kap_error *err)
+static enum kap_status list_from_json(struct kap_arena *arena, const json_t *value, int depth,
+                                      struct kap_tick_var *v, struct kap_error *err)
 {
     if (!json_is_array(value))
         return mismatch(v, err);
@@ -277,8 +281,8 @@ static enum kap_status list_from_json(struct kap_arena *arena, const json_t *val
     return KAP_OK;
 }
 
-static enum kap_status value_from_json(struct kap_arena *arena, const json_t *value, int depth, struct kap_tick_var *v,
-                                       struct kap_error *err)
+static enum kap_status value_from_json(struct kap_arena *arena, const json_t *value, int depth,
+                                       struct kap_tick_var *v, struct kap_error *err)
 {
     switch (v->type) {
     case KAP_VAR_BOOL:
@@ -307,8 +311,8 @@ static enum kap_status value_from_json(struct kap_arena *arena, const json_t *va
     }
 }
 
-static enum kap_status var_from_json(struct kap_arena *arena, const json_t *json, int depth, struct kap_tick_var *ret,
-                                     struct kap_error *err)
+static enum kap_status var_from_json(struct kap_arena *arena, const json_t *json, int depth,
+                                     struct kap_tick_var *ret, struct kap_error *err)
 {
     const json_t *type = json_object_get(json, "type"), *value = json_object_get(json, "value");
     const json_t *description = json_object_get(json, "description");

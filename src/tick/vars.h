@@ -7,7 +7,8 @@
 /* The type of a value as messages and variables know it; false: it cannot be a variable's (nodes, time()). */
 bool kap_tick_arg_type(const struct kap_arg *a, enum kap_var_type *ret);
 const char *kap_tick_type_name(enum kap_var_type t);       /* "boolean", "int", .. as in messages */
-bool kap_tick_type_find(struct kap_str declared, enum kap_var_type *ret); /* "bool", "int", .. as in scripts and JSON */
+bool kap_tick_type_find(struct kap_str declared,
+                        enum kap_var_type *ret); /* "bool", "int", .. as in scripts and JSON */
 
 /* Adds a variable with the value as its default (NULL: no value). */
 void kap_tick_vars_add(struct kap_tick_vars *vars, struct kap_str name, struct kap_str description,

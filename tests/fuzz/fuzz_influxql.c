@@ -1,5 +1,5 @@
-/* InfluxQL: whatever parses is printed as a query that parses again and prints the same, but for the time bounds that are
- * added once more. */
+/* InfluxQL: whatever parses is printed as a query that parses again and prints the same, but for the time
+ * bounds that are added once more. */
 #include "base/mem.h"
 #include "influxql/influxql.h"
 
@@ -10,7 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The last place of the bounds: before it only text of the query, after it no text of strings that could hold them. */
+/* The last place of the bounds: before it only text of the query, after it no text of strings that could hold
+ * them. */
 static size_t find_bounds(struct kap_str text)
 {
     size_t found = SIZE_MAX;

@@ -1,5 +1,5 @@
-/* TICKscript: whatever parses is formatted into text that parses again and formats into itself, and evaluates without
- * harm. */
+/* TICKscript: whatever parses is formatted into text that parses again and formats into itself, and evaluates
+ * without harm. */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "handlers/handlers.h"
@@ -19,13 +19,14 @@ static void check_fixed_point(const struct kap_tick_script *s, struct kap_str te
     KAP_AUTO_BUF struct kap_buf once = { 0 }, twice = { 0 };
     kap_tick_format(s, &once);
     if (kap_tick_parse(kap_buf_str(&once), &again, &err) != KAP_OK) {
-        (void)fprintf(stderr, "formatted script does not parse: %s\n%.*s\n", err.msg, KAP_STR_ARG(kap_buf_str(&once)));
+        (void)fprintf(stderr, "formatted script does not parse: %s\n%.*s\n", err.msg,
+                      KAP_STR_ARG(kap_buf_str(&once)));
         abort();
     }
     kap_tick_format(again, &twice);
     if (!kap_str_eq(kap_buf_str(&once), kap_buf_str(&twice))) {
-        (void)fprintf(stderr, "formatting again changes\n%.*s\n--- once\n%.*s\n--- twice\n%.*s\n", KAP_STR_ARG(text),
-                      KAP_STR_ARG(kap_buf_str(&once)), KAP_STR_ARG(kap_buf_str(&twice)));
+        (void)fprintf(stderr, "formatting again changes\n%.*s\n--- once\n%.*s\n--- twice\n%.*s\n",
+                      KAP_STR_ARG(text), KAP_STR_ARG(kap_buf_str(&once)), KAP_STR_ARG(kap_buf_str(&twice)));
         abort();
     }
     if (kap_tick_task_type(s) != kap_tick_task_type(again))

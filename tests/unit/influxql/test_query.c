@@ -47,31 +47,40 @@ static void text_is_canonical(void **state)
     assert_prints("select mean( \"v\" ) as \"v\" from \"a\".\"rp\".cpu where host = 'a' or x>5",
                   "SELECT mean(v) AS v FROM a.rp.cpu WHERE host = 'a' OR x > 5 AND " BOUNDS);
     assert_prints("SELECT * FROM m", "SELECT * FROM m WHERE " BOUNDS);
-    assert_prints("SELECT max(\"f 1\") FROM \"d b\"..\"select\"", "SELECT max(\"f 1\") FROM \"d b\"..\"select\" WHERE " BOUNDS);
+    assert_prints("SELECT max(\"f 1\") FROM \"d b\"..\"select\"",
+                  "SELECT max(\"f 1\") FROM \"d b\"..\"select\" WHERE " BOUNDS);
     assert_prints("SELECT percentile(v, 90), count(DISTINCT(w)), count(distinct w) FROM x",
                   "SELECT percentile(v, 90), count(distinct(w)), count(DISTINCT w) FROM x WHERE " BOUNDS);
     assert_prints("SELECT v FROM \"a\".\"b\"./re.*\\/x/, c", "SELECT v FROM a.b./re.*\\/x/, c WHERE " BOUNDS);
     assert_prints("SELECT /x/, *::tag, \"a.b\"::Float FROM m",
                   "SELECT /x/, *::tag, \"a.b\"::float FROM m WHERE " BOUNDS);
-    assert_prints("SELECT v INTO a.b.:MEASUREMENT FROM m", "SELECT v INTO a.b.:MEASUREMENT FROM m WHERE " BOUNDS);
-    assert_prints("SELECT v FROM (SELECT mean(w) AS v FROM m WHERE a = 1 GROUP BY time(1m), *) -- comment\n",
-                  "SELECT v FROM (SELECT mean(w) AS v FROM m WHERE a = 1 GROUP BY time(1m), *) WHERE " BOUNDS);
+    assert_prints("SELECT v INTO a.b.:MEASUREMENT FROM m",
+                  "SELECT v INTO a.b.:MEASUREMENT FROM m WHERE " BOUNDS);
+    assert_prints(
+        "SELECT v FROM (SELECT mean(w) AS v FROM m WHERE a = 1 GROUP BY time(1m), *) -- comment\n",
+        "SELECT v FROM (SELECT mean(w) AS v FROM m WHERE a = 1 GROUP BY time(1m), *) WHERE " BOUNDS);
 }
 
 static void literals_print_as_they_read(void **state)
 {
-    assert_prints("SELECT -(v) + 2.50 * -3 / 1. FROM m WHERE a = 'it\\'s \\\\ \"x\"' AND b > 90m AND c != TRUE AND d <> 18446744073709551615",
-                  "SELECT -1 * (v) + 2.5 * -3 / 1.0 FROM m WHERE a = 'it\\'s \\\\ \"x\"' AND b > 90m AND c != true AND "
-                  "d != 18446744073709551615 AND " BOUNDS);
-    assert_prints("SELECT v FROM m WHERE t > now() - 1h30m AND x =~ /a\\/b/ AND y !~ /c/ AND z = -9223372036854775808",
-                  "SELECT v FROM m WHERE t > now() - 90m AND x =~ /a\\/b/ AND y !~ /c/ AND z = -9223372036854775808 AND " BOUNDS);
+    assert_prints(
+        "SELECT -(v) + 2.50 * -3 / 1. FROM m WHERE a = 'it\\'s \\\\ \"x\"' AND b > 90m AND c != TRUE AND d "
+        "<> 18446744073709551615",
+        "SELECT -1 * (v) + 2.5 * -3 / 1.0 FROM m WHERE a = 'it\\'s \\\\ \"x\"' AND b > 90m AND c != true AND "
+        "d != 18446744073709551615 AND " BOUNDS);
+    assert_prints(
+        "SELECT v FROM m WHERE t > now() - 1h30m AND x =~ /a\\/b/ AND y !~ /c/ AND z = -9223372036854775808",
+        "SELECT v FROM m WHERE t > now() - 90m AND x =~ /a\\/b/ AND y !~ /c/ AND z = -9223372036854775808 "
+        "AND " BOUNDS);
 }
 
 static void clauses_behind_the_condition_stay(void **state)
 {
-    assert_prints("SELECT mean(v) FROM m GROUP BY time(5m), host fill(previous) ORDER BY time DESC LIMIT 5 OFFSET 6 SLIMIT 7 "
+    assert_prints("SELECT mean(v) FROM m GROUP BY time(5m), host fill(previous) ORDER BY time DESC LIMIT 5 "
+                  "OFFSET 6 SLIMIT 7 "
                   "SOFFSET 8 tz('Europe/Berlin');",
-                  "SELECT mean(v) FROM m WHERE " BOUNDS " fill(previous) ORDER BY time DESC LIMIT 5 OFFSET 6 SLIMIT 7 "
+                  "SELECT mean(v) FROM m WHERE " BOUNDS
+                  " fill(previous) ORDER BY time DESC LIMIT 5 OFFSET 6 SLIMIT 7 "
                   "SOFFSET 8 TZ('Europe/Berlin')");
     assert_prints("SELECT mean(v) FROM m fill(0)", "SELECT mean(v) FROM m WHERE " BOUNDS " fill(0)");
     assert_prints("SELECT mean(v) FROM m fill(1.5)", "SELECT mean(v) FROM m WHERE " BOUNDS " fill(1.5)");
@@ -136,26 +145,41 @@ static void sources_are_known(void **state)
 
 static void mistakes_are_told_as_influxdb_does(void **state)
 {
-    assert_refused("SELECT v FRM c", "failed to parse InfluxQL query: found FRM, expected FROM at line 1, char 10");
-    assert_refused("SELECT v\nFROM", "failed to parse InfluxQL query: found EOF, expected identifier at line 2, char 5");
+    assert_refused("SELECT v FRM c",
+                   "failed to parse InfluxQL query: found FRM, expected FROM at line 1, char 10");
+    assert_refused("SELECT v\nFROM",
+                   "failed to parse InfluxQL query: found EOF, expected identifier at line 2, char 5");
     assert_refused("SHOW DATABASES", "query is not a select statement \"SHOW DATABASES\"");
-    assert_refused("SELECT v FROM a; SELECT w FROM b", "query must be a single select statement, got 2 statements");
+    assert_refused("SELECT v FROM a; SELECT w FROM b",
+                   "query must be a single select statement, got 2 statements");
     assert_refused("", "query must be a single select statement, got 0 statements");
-    assert_refused("SELECT v FROM a SELECT", "failed to parse InfluxQL query: found SELECT, expected ; at line 1, char 17");
-    assert_refused("SELECT FROM a", "failed to parse InfluxQL query: found FROM, expected identifier, string, number, bool at "
-                                    "line 1, char 8");
-    assert_refused("SELECT v > 5 FROM a", "failed to parse InfluxQL query: invalid operator > in SELECT clause at line 1, char 8");
-    assert_refused("SELECT mean(v FROM a", "failed to parse InfluxQL query: found FROM, expected ) at line 1, char 15");
-    assert_refused("SELECT v FROM a WHERE x =~ 5", "failed to parse InfluxQL query: found 5, expected regex at line 1, char 28");
-    assert_refused("SELECT v FROM a WHERE x = 'b", "failed to parse InfluxQL query: found b, expected identifier, string, "
-                                                   "number, bool at line 1, char 27");
-    assert_refused("SELECT v FROM a WHERE x = $p", "failed to parse InfluxQL query: missing parameter at line 1, char 27");
-    assert_refused("SELECT v FROM a ORDER BY v", "failed to parse InfluxQL query: only ORDER BY time supported at this time");
-    assert_refused("SELECT v FROM a LIMIT x", "failed to parse InfluxQL query: found x, expected integer at line 1, char 23");
-    assert_refused("SELECT v FROM a.b.c.d", "failed to parse InfluxQL query: too many segments in identifier at line 1, char 21");
-    assert_refused("SELECT v FROM a fill(x)", "failed to parse InfluxQL query: expected number argument in fill()");
-    assert_refused("SELECT v FROM a WHERE x =~ /(/", "failed to parse InfluxQL query: error parsing regexp: missing closing "
-                                                     "): `(` at line 1, char 28");
+    assert_refused("SELECT v FROM a SELECT",
+                   "failed to parse InfluxQL query: found SELECT, expected ; at line 1, char 17");
+    assert_refused("SELECT FROM a",
+                   "failed to parse InfluxQL query: found FROM, expected identifier, string, number, bool at "
+                   "line 1, char 8");
+    assert_refused("SELECT v > 5 FROM a",
+                   "failed to parse InfluxQL query: invalid operator > in SELECT clause at line 1, char 8");
+    assert_refused("SELECT mean(v FROM a",
+                   "failed to parse InfluxQL query: found FROM, expected ) at line 1, char 15");
+    assert_refused("SELECT v FROM a WHERE x =~ 5",
+                   "failed to parse InfluxQL query: found 5, expected regex at line 1, char 28");
+    assert_refused("SELECT v FROM a WHERE x = 'b",
+                   "failed to parse InfluxQL query: found b, expected identifier, string, "
+                   "number, bool at line 1, char 27");
+    assert_refused("SELECT v FROM a WHERE x = $p",
+                   "failed to parse InfluxQL query: missing parameter at line 1, char 27");
+    assert_refused("SELECT v FROM a ORDER BY v",
+                   "failed to parse InfluxQL query: only ORDER BY time supported at this time");
+    assert_refused("SELECT v FROM a LIMIT x",
+                   "failed to parse InfluxQL query: found x, expected integer at line 1, char 23");
+    assert_refused("SELECT v FROM a.b.c.d",
+                   "failed to parse InfluxQL query: too many segments in identifier at line 1, char 21");
+    assert_refused("SELECT v FROM a fill(x)",
+                   "failed to parse InfluxQL query: expected number argument in fill()");
+    assert_refused("SELECT v FROM a WHERE x =~ /(/",
+                   "failed to parse InfluxQL query: error parsing regexp: missing closing "
+                   "): `(` at line 1, char 28");
 }
 
 static void depth_and_size_are_limited(void **state)

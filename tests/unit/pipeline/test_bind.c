@@ -110,28 +110,35 @@ static void assert_fails(struct fixture *f, struct kap_bind_target on, enum kap_
 static void arguments_of_wrong_kind_are_refused(void **state)
 {
     struct fixture *f = *state;
-    const struct kap_arg five = V(kap_value_i(5)), field = { .kind = KAP_ARG_FIELD }, two[] = { TEXT("a"), TEXT("b") };
+    const struct kap_arg five = V(kap_value_i(5)), field = { .kind = KAP_ARG_FIELD },
+                         two[] = { TEXT("a"), TEXT("b") };
     assert_fails(f, f->from, KAP_OP_DOT, "measurement", NONE,
                  "line 3 char 7: too many arguments to set property Measurement on *pipeline.FromNode");
     assert_fails(f, f->from, KAP_OP_DOT, "Measurement", two, 2,
                  "line 3 char 7: too many arguments to set property Measurement on *pipeline.FromNode");
     assert_fails(f, f->from, KAP_OP_DOT, "measurement", &five, 1,
-                 "line 3 char 7: error calling func \"measurement\" on obj *pipeline.FromNode: cannot use int 5, it wants "
+                 "line 3 char 7: error calling func \"measurement\" on obj *pipeline.FromNode: cannot use "
+                 "int 5, it wants "
                  "a string");
     assert_fails(f, f->from, KAP_OP_DOT, "measurement", &field, 1,
-                 "line 3 char 7: cannot assign *ast.ReferenceNode to type string, did you use double quotes instead of "
+                 "line 3 char 7: cannot assign *ast.ReferenceNode to type string, did you use double quotes "
+                 "instead of "
                  "single quotes?");
-    assert_fails(f, f->from, KAP_OP_DOT, "rate", &five, 1,
-                 "line 3 char 7: error calling func \"rate\" on obj *pipeline.FromNode: cannot use int 5, it wants a "
-                 "float");
-    assert_fails(f, f->from, KAP_OP_DOT, "align", &five, 1,
-                 "line 3 char 7: error calling func \"align\" on obj *pipeline.FromNode: too many arguments, it takes "
-                 "none");
+    assert_fails(
+        f, f->from, KAP_OP_DOT, "rate", &five, 1,
+        "line 3 char 7: error calling func \"rate\" on obj *pipeline.FromNode: cannot use int 5, it wants a "
+        "float");
+    assert_fails(
+        f, f->from, KAP_OP_DOT, "align", &five, 1,
+        "line 3 char 7: error calling func \"align\" on obj *pipeline.FromNode: too many arguments, it takes "
+        "none");
     assert_fails(f, f->from, KAP_OP_PIPE, "sample", two, 1,
-                 "line 3 char 7: error calling func \"sample\" on obj *pipeline.FromNode: must pass int64 or duration to "
+                 "line 3 char 7: error calling func \"sample\" on obj *pipeline.FromNode: must pass int64 or "
+                 "duration to "
                  "new sample node");
     assert_fails(f, f->from, KAP_OP_PIPE, "window", &five, 1,
-                 "line 3 char 7: error calling func \"window\" on obj *pipeline.FromNode: too many arguments, it takes "
+                 "line 3 char 7: error calling func \"window\" on obj *pipeline.FromNode: too many "
+                 "arguments, it takes "
                  "none");
 }
 
@@ -139,16 +146,20 @@ static void the_wrong_operator_is_named(void **state)
 {
     struct fixture *f = *state;
     assert_fails(f, f->source, KAP_OP_DOT, "from", NONE,
-                 "line 3 char 7: no property method \"from\" on *pipeline.StreamNode, but chaining method does exist. Use "
+                 "line 3 char 7: no property method \"from\" on *pipeline.StreamNode, but chaining method "
+                 "does exist. Use "
                  "'|' operator instead: 'node|from(..)'.");
     assert_fails(f, f->from, KAP_OP_PIPE, "period", NONE,
-                 "line 3 char 7: no chaining method \"period\" on *pipeline.FromNode, but property does exist. Use '.' "
+                 "line 3 char 7: no chaining method \"period\" on *pipeline.FromNode, but property does "
+                 "exist. Use '.' "
                  "operator instead: 'node.period(..)'.");
     assert_fails(f, f->from, KAP_OP_PIPE, "mirror", NONE,
-                 "line 3 char 7: no chaining method \"mirror\" on *pipeline.FromNode, but dynamic method does exist. Use "
+                 "line 3 char 7: no chaining method \"mirror\" on *pipeline.FromNode, but dynamic method "
+                 "does exist. Use "
                  "'@' operator instead: 'node@mirror(..)'.");
     assert_fails(f, f->from, KAP_OP_AT, "eval", NONE,
-                 "line 3 char 7: no dynamic method \"eval\" on *pipeline.FromNode, but chaining method does exist. Use "
+                 "line 3 char 7: no dynamic method \"eval\" on *pipeline.FromNode, but chaining method does "
+                 "exist. Use "
                  "'|' operator instead: 'node|eval(..)'.");
     assert_int_equal(call(f, f->from, KAP_OP_AT, "mirror", NONE), KAP_OK);
 }
@@ -204,8 +215,9 @@ static void edges_are_checked(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(call(f, f->from, KAP_OP_PIPE, "window", NONE), KAP_OK);
-    assert_fails(f, f->ret, KAP_OP_PIPE, "window", NONE,
-                 "line 3 char 7: error calling func \"window\" on obj *pipeline.WindowNode: cannot Window batch edge");
+    assert_fails(
+        f, f->ret, KAP_OP_PIPE, "window", NONE,
+        "line 3 char 7: error calling func \"window\" on obj *pipeline.WindowNode: cannot Window batch edge");
 }
 
 static void handlers_are_properties_of_alerts(void **state)
@@ -218,7 +230,8 @@ static void handlers_are_properties_of_alerts(void **state)
                  "line 3 char 7: no method or property \"channel\" on *pipeline.AlertNode");
     assert_int_equal(call(f, f->alert, KAP_OP_DOT, "slack", NONE), KAP_OK);
     const struct kap_bind_target first = f->ret;
-    assert_int_equal(call(f, first, KAP_OP_DOT, "count", &three, 1), KAP_OK); /* the alert's own, in between */
+    assert_int_equal(call(f, first, KAP_OP_DOT, "count", &three, 1),
+                     KAP_OK); /* the alert's own, in between */
     assert_int_equal(call(f, f->ret, KAP_OP_DOT, "channel", &channel, 1), KAP_OK);
     assert_int_equal(call(f, f->ret, KAP_OP_DOT, "slack", NONE), KAP_OK);
     assert_int_equal(call(f, f->ret, KAP_OP_DOT, "channel", &other, 1), KAP_OK);
@@ -229,7 +242,8 @@ static void handlers_are_properties_of_alerts(void **state)
     assert_true(kap_str_is(((struct test_options *)n->handlers[0].options)->channel, "#ops"));
     assert_true(kap_str_is(((struct test_options *)n->handlers[1].options)->channel, "#dev"));
     assert_int_equal(((struct test_config *)n->config)->count, 3);
-    assert_int_equal(call(f, f->ret, KAP_OP_PIPE, "eval", NONE), KAP_OK); /* the chain goes on from the node */
+    assert_int_equal(call(f, f->ret, KAP_OP_PIPE, "eval", NONE),
+                     KAP_OK); /* the chain goes on from the node */
     assert_ptr_equal(f->ret.node->parents[0], n);
 }
 

@@ -6,7 +6,8 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static struct kap_graph_node *add(struct kap_graph *g, struct kap_graph_node *parent, const struct kap_node_type *type)
+static struct kap_graph_node *add(struct kap_graph *g, struct kap_graph_node *parent,
+                                  const struct kap_node_type *type)
 {
     struct kap_graph_node *n = NULL;
     struct kap_error err;
@@ -111,15 +112,17 @@ static void counters_are_drawn_in_both_views(void **state)
     const struct kap_dot_stats stats = { .throughput = 2.5, .node = one_counter, .edge = passed };
     KAP_AUTO_BUF struct kap_buf b = { 0 };
     kap_graph_dot_running(g, KAP_STR("t"), &stats, false, &b);
-    assert_string_equal(b.p, "digraph t {\ngraph [throughput=\"2.50 points/s\"];\n\n"
-                             "stream0 [avg_exec_time_ns=\"1.5µs\" errors=\"0\" ];\nstream0 -> from1 [processed=\"0\"];\n\n"
-                             "from1 [avg_exec_time_ns=\"1.5µs\" errors=\"1\" ];\n}");
+    assert_string_equal(
+        b.p, "digraph t {\ngraph [throughput=\"2.50 points/s\"];\n\n"
+             "stream0 [avg_exec_time_ns=\"1.5µs\" errors=\"0\" ];\nstream0 -> from1 [processed=\"0\"];\n\n"
+             "from1 [avg_exec_time_ns=\"1.5µs\" errors=\"1\" ];\n}");
     kap_buf_reset(&b);
     kap_graph_dot_running(g, KAP_STR("t"), &stats, true, &b);
-    assert_string_equal(b.p, "digraph t {\ngraph [label=\"Throughput: 2.50 points/s\" forcelabels=true pad=\"0.8,0.5\"];\n\n"
-                             "stream0 [xlabel=\"avg_exec_time_ns=1.5µs\\rerrors=0\"];\n"
-                             "stream0 -> from1 [label=\"processed=0\"];\n\n"
-                             "from1 [xlabel=\"avg_exec_time_ns=1.5µs\\rerrors=1\"];\n}");
+    assert_string_equal(
+        b.p, "digraph t {\ngraph [label=\"Throughput: 2.50 points/s\" forcelabels=true pad=\"0.8,0.5\"];\n\n"
+             "stream0 [xlabel=\"avg_exec_time_ns=1.5µs\\rerrors=0\"];\n"
+             "stream0 -> from1 [label=\"processed=0\"];\n\n"
+             "from1 [xlabel=\"avg_exec_time_ns=1.5µs\\rerrors=1\"];\n}");
     kap_graph_unref(g);
 }
 

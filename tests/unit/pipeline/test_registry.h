@@ -1,5 +1,5 @@
-/* Small node and handler types for tests of the graph, the binding and the evaluation: each kind of property, each
- * place where a method may be called. Independent of the real nodes. */
+/* Small node and handler types for tests of the graph, the binding and the evaluation: each kind of property,
+ * each place where a method may be called. Independent of the real nodes. */
 #ifndef KAP_TESTS_PIPELINE_TEST_REGISTRY_H
 #define KAP_TESTS_PIPELINE_TEST_REGISTRY_H
 
@@ -24,8 +24,8 @@ struct test_options {
     struct kap_str channel;
 };
 
-static enum kap_status test_set_pair(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                     struct kap_error *err)
+static enum kap_status test_set_pair(void *config, struct kap_arena *arena, const struct kap_arg *args,
+                                     size_t nargs, struct kap_error *err)
 {
     struct test_config *c = config;
     if (nargs != 2 || args[0].kind != KAP_ARG_VALUE || args[1].kind != KAP_ARG_VALUE)
@@ -39,7 +39,10 @@ static const struct kap_prop test_props[] = {
     KAP_PROP_AT(INT, struct test_config, count, "count", NULL, "A number."),
     KAP_PROP_AT(FLOAT, struct test_config, rate, "rate", NULL, "A rate."),
     KAP_PROP_AT(STRING, struct test_config, text, "measurement", NULL, "A text."),
-    { .kind = KAP_PROP_STRING, .name = "token", .offset = offsetof(struct test_config, secret), .secret = true,
+    { .kind = KAP_PROP_STRING,
+      .name = "token",
+      .offset = offsetof(struct test_config, secret),
+      .secret = true,
       .doc = "A secret." },
     KAP_PROP_AT(BOOL, struct test_config, on, "on", NULL, "On or off."),
     KAP_PROP_AT(FLAG, struct test_config, flag, "align", NULL, "Aligns."),
@@ -47,7 +50,10 @@ static const struct kap_prop test_props[] = {
     KAP_PROP_AT(LAMBDA, struct test_config, lambda, "crit", NULL, "A condition."),
     KAP_PROP_AT(STRINGS, struct test_config, names, "as", NULL, "Names."),
     KAP_PROP_AT(STRINGS_ADD, struct test_config, added, "tag", NULL, "More names."),
-    { .kind = KAP_PROP_CALL, .name = "pair", .signature = "(key string, value string)", .set = test_set_pair,
+    { .kind = KAP_PROP_CALL,
+      .name = "pair",
+      .signature = "(key string, value string)",
+      .set = test_set_pair,
       .doc = "A pair." },
     { 0 },
 };
@@ -96,8 +102,8 @@ static enum kap_status test_check(const struct kap_graph_node *node, struct kap_
     return c->count >= 0 ? KAP_OK : kap_fail(err, KAP_EINVAL, "count must not be negative");
 }
 
-static enum kap_status test_stats_expand(struct kap_graph_node *parent, const struct kap_arg *args, size_t nargs,
-                                         struct kap_graph_node **ret, struct kap_error *err)
+static enum kap_status test_stats_expand(struct kap_graph_node *parent, const struct kap_arg *args,
+                                         size_t nargs, struct kap_graph_node **ret, struct kap_error *err)
 {
     const struct kap_registry *r = parent->graph->registry;
     struct kap_graph_node *noop;
@@ -108,8 +114,8 @@ static enum kap_status test_stats_expand(struct kap_graph_node *parent, const st
     return KAP_OK;
 }
 
-static enum kap_status test_slack_args(void *options, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                       struct kap_error *err)
+static enum kap_status test_slack_args(void *options, struct kap_arena *arena, const struct kap_arg *args,
+                                       size_t nargs, struct kap_error *err)
 {
     (void)options, (void)arena, (void)args;
     return nargs == 0 ? KAP_OK : kap_fail(err, KAP_EINVAL, "slack takes no arguments");
@@ -126,30 +132,36 @@ static const struct kap_prop test_slack_props[] = {
 
 static const struct kap_node_type test_stream = TEST_TYPE("stream", "stream", NONE, STREAM);
 static const struct kap_node_type test_batch = TEST_TYPE("batch", "batch", NONE, BATCH);
-static const struct kap_node_type test_from = TEST_TYPE("from", "from", STREAM, STREAM, .below = KAP_BELOW_SOURCE,
-                                                        .repeatable = true, .props = test_props, .check = test_check);
-static const struct kap_node_type test_query = TEST_TYPE("query", "query", BATCH, BATCH, .below = KAP_BELOW_SOURCE,
-                                                         .props = test_props, .args = test_keep_args);
-static const struct kap_node_type test_window = TEST_TYPE("window", "window", STREAM, BATCH, .props = test_props);
+static const struct kap_node_type test_from =
+    TEST_TYPE("from", "from", STREAM, STREAM, .below = KAP_BELOW_SOURCE, .repeatable = true,
+              .props = test_props, .check = test_check);
+static const struct kap_node_type test_query = TEST_TYPE(
+    "query", "query", BATCH, BATCH, .below = KAP_BELOW_SOURCE, .props = test_props, .args = test_keep_args);
+static const struct kap_node_type test_window =
+    TEST_TYPE("window", "window", STREAM, BATCH, .props = test_props);
 static const struct kap_node_type test_eval = TEST_TYPE("eval", "eval", ANY, SAME, .props = test_props,
                                                         .args = test_keep_args);
 static const struct kap_node_type test_where = TEST_TYPE("where", "where", ANY, SAME, .args = test_keep_args);
-static const struct kap_node_type test_sample = TEST_TYPE("sample", "sample", ANY, SAME, .args = test_sample_args);
-static const struct kap_node_type test_union = TEST_TYPE("union", "union", ANY, SAME, .args = test_union_args);
-static const struct kap_node_type test_http_out = TEST_TYPE("httpOut", "http_out", ANY, SAME, .shown = "HTTPOutNode",
-                                                            .args = test_keep_args);
-static const struct kap_node_type test_out = TEST_TYPE("influxDBOut", "influxdb_out", ANY, NONE, .no_children = true,
-                                                       .shown = "InfluxDBOutNode", .props = test_props);
+static const struct kap_node_type test_sample =
+    TEST_TYPE("sample", "sample", ANY, SAME, .args = test_sample_args);
+static const struct kap_node_type test_union =
+    TEST_TYPE("union", "union", ANY, SAME, .args = test_union_args);
+static const struct kap_node_type test_http_out =
+    TEST_TYPE("httpOut", "http_out", ANY, SAME, .shown = "HTTPOutNode", .args = test_keep_args);
+static const struct kap_node_type test_out =
+    TEST_TYPE("influxDBOut", "influxdb_out", ANY, NONE, .no_children = true, .shown = "InfluxDBOutNode",
+              .props = test_props);
 static const struct kap_node_type test_alert = TEST_TYPE("alert", "alert", ANY, SAME, .has_handlers = true,
                                                          .props = test_props);
-static const struct kap_node_type test_stats = TEST_TYPE("stats", "stats", STREAM, STREAM, .below = KAP_BELOW_ANY,
-                                                         .expand = test_stats_expand);
+static const struct kap_node_type test_stats =
+    TEST_TYPE("stats", "stats", STREAM, STREAM, .below = KAP_BELOW_ANY, .expand = test_stats_expand);
 static const struct kap_node_type test_noop = TEST_TYPE(NULL, "noop", ANY, SAME);
 static const struct kap_node_type test_udf = TEST_TYPE("mirror", "mirror", ANY, SAME, .props = test_props);
 
 static const struct kap_node_type *const test_nodes[] = {
-    &test_stream, &test_batch, &test_from,     &test_query, &test_window, &test_eval,  &test_where, &test_sample,
-    &test_union,  &test_out,   &test_http_out, &test_alert, &test_stats,  &test_noop,  NULL,
+    &test_stream,   &test_batch, &test_from,   &test_query, &test_window,
+    &test_eval,     &test_where, &test_sample, &test_union, &test_out,
+    &test_http_out, &test_alert, &test_stats,  &test_noop,  NULL,
 };
 
 static const struct kap_handler_type test_slack = { .kind = "slack", .method = "slack",

@@ -9,7 +9,8 @@
 static void the_caret_stands_below_the_place(void **state)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
-    assert_true(kap_tick_error_excerpt(&b, KAP_STR("stream\n\t|frm()\n"), "invalid TICKscript: line 2 char 3: no method"));
+    assert_true(kap_tick_error_excerpt(&b, KAP_STR("stream\n\t|frm()\n"),
+                                       "invalid TICKscript: line 2 char 3: no method"));
     assert_string_equal(b.p, "    2 | \t|frm()\n      | \t ^\n");
     kap_buf_reset(&b);
     assert_true(kap_tick_error_excerpt(&b, KAP_STR("\xC3\xA9 $"), "unexpected '$' line 1 char 4 in"));

@@ -29,7 +29,8 @@ static void assert_formats(const char *text, const char *expected)
 static void chains_are_laid_out(void **state)
 {
     assert_formats("stream|from().measurement('m').groupBy('a','b')|window()@udf().x(1)",
-                   "stream\n    |from()\n        .measurement('m')\n        .groupBy('a', 'b')\n    |window()\n    @udf()\n"
+                   "stream\n    |from()\n        .measurement('m')\n        .groupBy('a', 'b')\n    "
+                   "|window()\n    @udf()\n"
                    "        .x(1)\n");
     assert_formats("a|join(b,c).as('x')\nvar d=a.period\n",
                    "a\n    |join(b, c)\n        .as('x')\n\nvar d = a\n        .period\n");
@@ -63,7 +64,8 @@ static void operators_and_parentheses(void **state)
     assert_formats("var a=lambda:\"a\"!~/x/", "var a = lambda: \"a\" !~ /x/\n");
     assert_formats("var a=lambda:\"a\" AND\n\"b\"", "var a = lambda: \"a\" AND\n\"b\"\n");
     assert_formats("var a=lambda:\"a\"\n+ \"b\"", "var a = lambda: \"a\" +\n\"b\"\n");
-    assert_formats("x|f(lambda:a,\nlambda:if(b,1,2))", "x\n    |f(\n        lambda: a,\n        lambda: if(b, 1, 2)\n    )\n");
+    assert_formats("x|f(lambda:a,\nlambda:if(b,1,2))",
+                   "x\n    |f(\n        lambda: a,\n        lambda: if(b, 1, 2)\n    )\n");
 }
 
 /* Statements have no end mark: without their parentheses these would run together. */
@@ -87,21 +89,35 @@ static void layout_is_stable(void **state)
 
 static void comments_stay(void **state)
 {
-    assert_formats("// head\n//   indented\n//\n// two\n\n// apart\nstream // after\n|from() // from\n.m('m') // end\n",
-                   "// head\n//   indented\n//\n// two\n\n// apart\nstream\n    // after\n    |from()\n        // from\n"
-                   "        .m('m')\n\n// end\n\n");
+    assert_formats(
+        "// head\n//   indented\n//\n// two\n\n// apart\nstream // after\n|from() // from\n.m('m') // end\n",
+        "// head\n//   indented\n//\n// two\n\n// apart\nstream\n    // after\n    |from()\n        // from\n"
+        "        .m('m')\n\n// end\n\n");
     assert_formats("var x = 5 // five\nvar y = 6", "var x = 5\n\n// five\nvar y = 6\n");
     assert_formats("// only", "// only\n\n");
 }
 
-/* The reference drops or moves these so that formatting again changes the script; here they stay, and stay put. */
+/* The reference drops or moves these so that formatting again changes the script; here they stay, and stay
+ * put. */
 static void comments_in_odd_places_stay(void **state)
 {
     static const char *const scripts[] = {
-        "x|f( // a\n)", "x|f(1 // a\n, 2)", "x|f(\n// a\n1 + 2\n)", "x|f(-( // a\n5))", "x|f(a, -( // b\n5), c)",
-        "var x = 1 // a\n+ 2", "var x = lambda: // a\n!// b\n\"c\"", "var // a\nx // b\nint", "var x = [ // a\n'b', // c\n'd' // e\n]",
-        "dbrp // a\n\"b\" // c\n. // d\n\"e\" // f", "x // a\n| // b\nf // c\n( // d\n) // e", "var x = ( // a\n1 + 2) * 3",
-        "var x = f( // a\n1) + 2", "var x = 1 + -( // a\n5)", "x|f(( // a\ny), z)", "x|f(lambda: a + // b\nc)",
+        "x|f( // a\n)",
+        "x|f(1 // a\n, 2)",
+        "x|f(\n// a\n1 + 2\n)",
+        "x|f(-( // a\n5))",
+        "x|f(a, -( // b\n5), c)",
+        "var x = 1 // a\n+ 2",
+        "var x = lambda: // a\n!// b\n\"c\"",
+        "var // a\nx // b\nint",
+        "var x = [ // a\n'b', // c\n'd' // e\n]",
+        "dbrp // a\n\"b\" // c\n. // d\n\"e\" // f",
+        "x // a\n| // b\nf // c\n( // d\n) // e",
+        "var x = ( // a\n1 + 2) * 3",
+        "var x = f( // a\n1) + 2",
+        "var x = 1 + -( // a\n5)",
+        "x|f(( // a\ny), z)",
+        "x|f(lambda: a + // b\nc)",
     };
     for (size_t i = 0; i < KAP_COUNT(scripts); i++) {
         KAP_AUTO_FREE char *once = format(scripts[i]);

@@ -1,6 +1,6 @@
-/* The golden cases that are about scripts alone, replayed without a server: "reject", "format" and "dot" steps of
- * tests/golden/cases against the parser, the formatter, the real node and handler tables. What the reference finds only
- * when a task is enabled (status 500) must be accepted here. */
+/* The golden cases that are about scripts alone, replayed without a server: "reject", "format" and "dot"
+ * steps of tests/golden/cases against the parser, the formatter, the real node and handler tables. What the
+ * reference finds only when a task is enabled (status 500) must be accepted here. */
 #include "base/buf.h"
 #include "base/mem.h"
 #include "handlers/handlers.h"
@@ -127,7 +127,8 @@ static char *read_case(const char *area, const char *name)
     return kap_buf_take(&b);
 }
 
-/* The snippets below the step whose header line is `step`, parted by lines of dashes; each is cut off in place. */
+/* The snippets below the step whose header line is `step`, parted by lines of dashes; each is cut off in
+ * place. */
 static char *next_snippet(char **rest)
 {
     char *snippet = *rest;
@@ -180,7 +181,8 @@ static void check_file(const char *area, const char *file)
     assert_non_null(steps);
     for (size_t i = 0; i < json_array_size(steps); i++) {
         const json_t *step = json_array_get(steps, i);
-        check_step(area, name, json_string_value(json_object_get(step, "step")), json_object_get(step, "got"));
+        check_step(area, name, json_string_value(json_object_get(step, "step")),
+                   json_object_get(step, "got"));
     }
     json_decref(steps);
 }

@@ -30,23 +30,33 @@ static struct kap_tick_script *parse(const char *text)
 static void errors_name_place_and_expectation(void **state)
 {
     assert_refused("stream\n    |from(", "parser: unexpected EOF line 2 char 11 in \"    |from(\". " PRIMARY);
-    assert_refused("stream|from()|", "parser: unexpected EOF line 1 char 15 in \"am|from()|\". expected: \"identifier\"");
-    assert_refused("stream|from().a(1 2)", "parser: unexpected number line 1 char 19 in \"rom().a(1 2)\". expected: \")\"");
+    assert_refused("stream|from()|",
+                   "parser: unexpected EOF line 1 char 15 in \"am|from()|\". expected: \"identifier\"");
+    assert_refused("stream|from().a(1 2)",
+                   "parser: unexpected number line 1 char 19 in \"rom().a(1 2)\". expected: \")\"");
     assert_refused("var x = [1]", "parser: unexpected number line 1 char 10 in \"var x = [1]\". "
                                   "expected: \"identifier\",\"string\",\"*\"");
-    assert_refused("dbrp \"a\" \"b\"", "parser: unexpected reference line 1 char 10 in \"dbrp \"a\" \"b\"\". expected: \".\"");
+    assert_refused("dbrp \"a\" \"b\"",
+                   "parser: unexpected reference line 1 char 10 in \"dbrp \"a\" \"b\"\". expected: \".\"");
     assert_refused("x.a(b\n", "parser: unexpected EOF line 2 char 1 in \"\". expected: \")\"");
 }
 
 static void errors_of_the_lexer_are_shown(void **state)
 {
-    assert_refused("a $", "parser: unexpected unknown state, last char: '$' line 1 char 3 in \"a $\". " PRIMARY);
-    assert_refused("a \\", "parser: unexpected unknown state, last char: '\\\\' line 1 char 3 in \"a \\\". " PRIMARY);
-    assert_refused("a \x01", "parser: unexpected unknown state, last char: '\\x01' line 1 char 3 in \"a \x01\". " PRIMARY);
+    assert_refused("a $",
+                   "parser: unexpected unknown state, last char: '$' line 1 char 3 in \"a $\". " PRIMARY);
+    assert_refused("a \\",
+                   "parser: unexpected unknown state, last char: '\\\\' line 1 char 3 in \"a \\\". " PRIMARY);
+    assert_refused(
+        "a \x01",
+        "parser: unexpected unknown state, last char: '\\x01' line 1 char 3 in \"a \x01\". " PRIMARY);
     assert_refused("a('x", "parser: unexpected unterminated string line 1 char 3 in \"a('x\". " PRIMARY);
-    assert_refused("a('''x''", "parser: unexpected unterminated string line 1 char 3 in \"a('''x''\". " PRIMARY);
+    assert_refused("a('''x''",
+                   "parser: unexpected unterminated string line 1 char 3 in \"a('''x''\". " PRIMARY);
     assert_refused("a(/x", "parser: unexpected unterminated regex line 1 char 3 in \"a(/x\". " PRIMARY);
-    assert_refused("var x = 1.2.3", "parser: unexpected multiple decimals in number line 1 char 9 in \"var x = 1.2.3\". " PRIMARY);
+    assert_refused(
+        "var x = 1.2.3",
+        "parser: unexpected multiple decimals in number line 1 char 9 in \"var x = 1.2.3\". " PRIMARY);
 }
 
 static void numbers_must_be_sound(void **state)
@@ -55,7 +65,8 @@ static void numbers_must_be_sound(void **state)
     assert_refused("var x = 9223372036854775808", "parser: illegal number syntax: \"9223372036854775808\"");
     kap_tick_script_unref(parse("var x = 9223372036854775807"));
     kap_tick_script_unref(parse("var x = 0777777777777777777777"));
-    assert_refused("var x = 01777777777777777777777", "parser: illegal number syntax: \"01777777777777777777777\"");
+    assert_refused("var x = 01777777777777777777777",
+                   "parser: illegal number syntax: \"01777777777777777777777\"");
 }
 
 /* `n` times `text`, between `before` and `after`. */
@@ -86,7 +97,8 @@ static void nesting_is_limited(void **state)
     assert_int_equal(try_parse(repeat("x", ".a(b", 100000, ""), &err), KAP_ELIMIT);
     assert_int_equal(try_parse(repeat("var x = lambda: ", "f(", 100000, ""), &err), KAP_ELIMIT);
     assert_int_equal(try_parse(repeat("var x = 1", " + 1", 100000, ""), &err), KAP_ELIMIT);
-    assert_int_equal(try_parse(repeat("var x = ", "1 OR 1 AND 1 == 1 < 1 + 1 * ", 10000, "1"), &err), KAP_ELIMIT);
+    assert_int_equal(try_parse(repeat("var x = ", "1 OR 1 AND 1 == 1 < 1 + 1 * ", 10000, "1"), &err),
+                     KAP_ELIMIT);
     assert_int_equal(try_parse(repeat("var x = 1", " OR 1", 1500, ""), &err), KAP_OK);
     assert_int_equal(try_parse(repeat("x", ".a()", 100000, ""), &err), KAP_OK); /* a long chain is flat */
     assert_int_equal(try_parse(repeat("", " ", KAP_TICK_SCRIPT_BYTES + 1, ""), &err), KAP_ELIMIT);
@@ -158,9 +170,11 @@ static void literals_have_values(void **state)
 {
     struct kap_tick_lambda *l = NULL;
     struct kap_error err;
-    assert_int_equal(kap_tick_lambda_parse(
-                         KAP_STR("f(010, 1.5, 'it\\'s \\n', '''a'b\\''', 90s, 10\xC2\xB5, 2w, \"a\\\"b\", TRUE)"), &l, &err),
-                     KAP_OK);
+    assert_int_equal(
+        kap_tick_lambda_parse(
+            KAP_STR("f(010, 1.5, 'it\\'s \\n', '''a'b\\''', 90s, 10\xC2\xB5, 2w, \"a\\\"b\", TRUE)"), &l,
+            &err),
+        KAP_OK);
     struct kap_expr **a = kap_tick_lambda_expr(l)->args;
     assert_int_equal(kap_tick_lambda_expr(l)->nargs, 9);
     assert_int_equal(a[0]->value.i, 8);
