@@ -14,6 +14,7 @@
 #include <time.h>
 
 #define OPEN_AFTER 5 /* failures in a row */
+#define HEAD_START_NS (25 * KAP_MS) /* that an attempt has before the next of its handler starts beside it */
 
 struct lane;
 struct queue;
@@ -29,6 +30,7 @@ struct wake {                   /* an entry of the heap of times */
 struct delivery {
     struct delivery *next;
     struct kap_event *ev;
+    uint64_t seq;               /* in the order of handing in */
 };
 
 struct queue {                  /* deliveries of one (topic, handler, event ID), in order */
@@ -38,14 +40,14 @@ struct queue {                  /* deliveries of one (topic, handler, event ID),
     struct delivery *first, **last;
     unsigned attempts;          /* of the first delivery */
     bool running;
-    bool ready;                 /* in the lane's list */
-    struct queue *next_ready;
+    size_t ready_place;         /* in the lane's heap, from 1; 0: not there */
     struct wake wake;
 };
 
 struct lane {                   /* a handler of a topic */
     char *topic, *handler;
-    struct queue *ready, **last_ready;
+    struct kap_heap ready;      /* queues that may start, by their first delivery */
+    int64_t started_ns;         /* the latest attempt */
     size_t pending, running;
     unsigned failures;          /* in a row */
     int64_t retry_at_ns;        /* while open: no attempt before */
@@ -74,7 +76,7 @@ struct kap_dispatch {
     struct kap_random random;
     struct kap_map *lanes, *queues;
     struct kap_heap wakes;
-    uint64_t seq;
+    uint64_t seq, deliveries;
     struct jobs http, blocking;
     unsigned threads, idle;
     pthread_t http_thread;
@@ -129,6 +131,17 @@ static int64_t backoff(struct kap_dispatch *d, unsigned failures)
 
 /* --- lanes and queues, with the lock held --- */
 
+static int ready_cmp(const void *a, const void *b)
+{
+    const struct queue *x = a, *y = b;
+    return x->first->seq < y->first->seq ? -1 : x->first->seq > y->first->seq;
+}
+
+static void ready_moved(void *item, size_t index)
+{
+    ((struct queue *)item)->ready_place = index + 1;
+}
+
 static struct lane *lane_of(struct kap_dispatch *d, struct kap_str topic, struct kap_str handler)
 {
     KAP_AUTO_BUF struct kap_buf key = { 0 };
@@ -141,7 +154,7 @@ static struct lane *lane_of(struct kap_dispatch *d, struct kap_str topic, struct
     l = KAP_NEW(struct lane);
     l->topic = kap_strndup(topic.p, topic.n);
     l->handler = kap_strndup(handler.p, handler.n);
-    l->last_ready = &l->ready;
+    kap_heap_init(&l->ready, ready_cmp, ready_moved);
     l->wake.lane = l;
     kap_map_put(d->lanes, kap_buf_str(&key), l);
     return l;
@@ -176,32 +189,21 @@ static struct queue *queue_of(struct kap_dispatch *d, const struct kap_event *ev
 
 static void make_ready(struct queue *q)
 {
-    if (q->ready || q->running || !q->first)
-        return;
-    q->ready = true;
-    q->next_ready = NULL;
-    *q->lane->last_ready = q;
-    q->lane->last_ready = &q->next_ready;
+    if (!q->ready_place && !q->running && q->first)
+        kap_heap_push(&q->lane->ready, q);
 }
 
 static void unready(struct queue *q)
 {
-    if (!q->ready)
-        return;
-    struct lane *l = q->lane;
-    struct queue **at = &l->ready;
-    while (*at != q)
-        at = &(*at)->next_ready;
-    *at = q->next_ready;
-    if (!*at)
-        l->last_ready = at;
-    q->ready = false;
+    if (q->ready_place)
+        kap_heap_remove(&q->lane->ready, q->ready_place - 1);
+    q->ready_place = 0;
 }
 
 static struct queue *take_ready(struct lane *l)
 {
-    struct queue *q = l->ready;
-    unready(q);
+    struct queue *q = kap_heap_pop(&l->ready);
+    q->ready_place = 0;
     return q;
 }
 
@@ -223,6 +225,7 @@ static void drop_queue(struct kap_dispatch *d, struct queue *q)
 static void drop_lane(struct kap_dispatch *d, struct lane *l)
 {
     wake_clear(d, &l->wake);
+    kap_heap_done(&l->ready);
     kap_free(l->topic);
     kap_free(l->handler);
     kap_free(l);
@@ -296,7 +299,7 @@ static size_t limit_of(const struct kap_dispatch *d, const struct lane *l, const
 /* Starts what the lane may start now. */
 static void pump(struct kap_dispatch *d, struct lane *l)
 {
-    while (l->ready && !d->stopping) {
+    while (l->ready.n && !d->stopping) {
         if (l->failures >= OPEN_AFTER && now_of(d) < l->retry_at_ns) {
             wake_set(d, &l->wake, l->retry_at_ns);
             curl_multi_wakeup(d->multi);
@@ -307,6 +310,13 @@ static void pump(struct kap_dispatch *d, struct lane *l)
             kap_handler_unref(h);
             return;
         }
+        if (l->running && now_of(d) < l->started_ns + HEAD_START_NS) {
+            kap_handler_unref(h);
+            wake_set(d, &l->wake, l->started_ns + HEAD_START_NS);
+            curl_multi_wakeup(d->multi);
+            return;
+        }
+        l->started_ns = now_of(d);
         start(d, take_ready(l), h);
     }
 }
@@ -647,6 +657,7 @@ void kap_dispatch_send(struct kap_dispatch *d, struct kap_event *ev, struct kap_
     struct delivery *del = KAP_NEW(struct delivery);
     del->ev = kap_event_ref(ev);
     pthread_mutex_lock(&d->lock);
+    del->seq = ++d->deliveries;
     struct queue *q = queue_of(d, ev, handler);
     *q->last = del;
     q->last = &del->next;
@@ -670,6 +681,7 @@ bool kap_dispatch_cancel(struct kap_dispatch *d, const struct kap_event *ev, str
     if (at && *at && !(q->running && *at == q->first)) {
         struct delivery *del = *at;
         const bool was_first = del == q->first;
+        unready(q);
         *at = del->next;
         if (!del->next)
             q->last = at;
@@ -679,10 +691,13 @@ bool kap_dispatch_cancel(struct kap_dispatch *d, const struct kap_event *ev, str
         taken = true;
         if (!q->first) {
             drop_queue(d, q);
-        } else if (was_first) {
-            q->attempts = 0;
-            wake_clear(d, &q->wake);
-            make_ready(q);
+        } else {
+            if (was_first) {
+                q->attempts = 0;
+                wake_clear(d, &q->wake);
+            }
+            if (!q->wake.place)
+                make_ready(q);
             pump(d, q->lane);
         }
     }
