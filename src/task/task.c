@@ -201,7 +201,7 @@ enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *
 {
     if (t->opt.engine == NULL || !t->started || !is_placed(t, def->id))
         return KAP_OK;
-    struct kap_error local;
+    struct kap_error local = { 0 };
     struct kap_error *e = err ? err : &local;
     kap_tasks_set_error(t, def->id, NULL);
     /* remembered also when it fails: it is not tried again until the definition's run changes */
