@@ -63,7 +63,7 @@ struct job {                    /* one attempt */
     struct kap_event *ev;
     struct kap_handler *handler;
     struct kap_http_send *http;
-    struct job *next_transfer, **at_transfer; /* HTTP requests under way; the HTTP thread's */
+    struct job *next_transfer, *prev_transfer; /* HTTP requests under way; the HTTP thread's */
 };
 
 struct jobs { struct job *first, **last; };
@@ -491,9 +491,8 @@ static void begin_http(struct kap_dispatch *d, struct job *j)
     }
     curl_easy_setopt(j->http->easy, CURLOPT_PRIVATE, j);
     j->next_transfer = d->transfers;
-    j->at_transfer = &d->transfers;
     if (d->transfers)
-        d->transfers->at_transfer = &j->next_transfer;
+        d->transfers->prev_transfer = j;
     d->transfers = j;
     curl_multi_add_handle(d->multi, j->http->easy);
 }
@@ -501,9 +500,12 @@ static void begin_http(struct kap_dispatch *d, struct job *j)
 static void end_transfer(struct kap_dispatch *d, struct job *j)
 {
     curl_multi_remove_handle(d->multi, j->http->easy);
-    *j->at_transfer = j->next_transfer;
+    if (j->prev_transfer)
+        j->prev_transfer->next_transfer = j->next_transfer;
+    else
+        d->transfers = j->next_transfer;
     if (j->next_transfer)
-        j->next_transfer->at_transfer = j->at_transfer;
+        j->next_transfer->prev_transfer = j->prev_transfer;
 }
 
 static void end_http(struct kap_dispatch *d)
@@ -627,9 +629,12 @@ void kap_dispatch_free(struct kap_dispatch *d)
         pthread_cond_wait(&d->gone, &d->lock);
     pthread_mutex_unlock(&d->lock);
     pthread_join(d->http_thread, NULL);
-    for (struct job *j; (j = d->transfers);) {
-        end_transfer(d, j);
-        drop_job(j);
+    struct job *transfer = d->transfers;
+    while (transfer) {
+        struct job *next = transfer->next_transfer;
+        curl_multi_remove_handle(d->multi, transfer->http->easy);
+        drop_job(transfer);
+        transfer = next;
     }
     for (struct job *j; (j = jobs_take(&d->http));)
         drop_job(j);

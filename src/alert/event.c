@@ -130,7 +130,7 @@ static void put_u64(struct kap_buf *b, uint64_t u)
 
 static void put_i64(struct kap_buf *b, int64_t i)
 {
-    put_u64(b, ((uint64_t)i << 1) ^ (uint64_t)(i >> 63));
+    put_u64(b, ((uint64_t)i << 1) ^ (i < 0 ? UINT64_MAX : 0));
 }
 
 static void put_str(struct kap_buf *b, struct kap_str s)
