@@ -17,7 +17,8 @@ static double now_ns(void)
 }
 
 /* The best of some rounds. */
-static int measure(const char *name, const char *text, const struct kap_lambda_env *env, struct kap_value want)
+static int measure(const char *name, const char *text, const struct kap_lambda_env *env,
+                   struct kap_value want)
 {
     struct kap_arena *a = kap_arena_new();
     struct kap_error err;
@@ -48,7 +49,9 @@ static int measure(const char *name, const char *text, const struct kap_lambda_e
 int main(void)
 {
     const struct kap_tag tag_list[] = {
-        { kap_sym_c("cpu"), KAP_STR("cpu-total") }, { kap_sym_c("dc"), KAP_STR("eu-1") }, { kap_sym_c("host"), KAP_STR("a") },
+        { kap_sym_c("cpu"), KAP_STR("cpu-total") },
+        { kap_sym_c("dc"), KAP_STR("eu-1") },
+        { kap_sym_c("host"), KAP_STR("a") },
     };
     const struct kap_field fields[] = {
         { kap_sym_c("usage_user"), kap_value_f(3.5) }, { kap_sym_c("usage_system"), kap_value_f(2.5) },
@@ -59,8 +62,11 @@ int main(void)
         .fields = fields, .nfields = KAP_COUNT(fields), .tags = tags, .scratch = kap_arena_new(),
     };
     int bad = measure("predicate", "\"usage_idle\" < 10.0 AND \"host\" == 'a'", &env, kap_value_b(true));
-    bad += measure("chain", "\"usage_user\" + 1.0 * \"usage_system\" - 2.0 / \"usage_user\" * 3.5 + \"usage_system\" * 2.0 "
-                   "- 1.0 + \"usage_user\" - 4.0", &env, kap_value_f(3.5 + 1.0 * 2.5 - 2.0 / 3.5 * 3.5 + 2.5 * 2.0 - 1.0 + 3.5 - 4.0));
+    bad += measure(
+        "chain",
+        "\"usage_user\" + 1.0 * \"usage_system\" - 2.0 / \"usage_user\" * 3.5 + \"usage_system\" * 2.0 "
+        "- 1.0 + \"usage_user\" - 4.0",
+        &env, kap_value_f(3.5 + 1.0 * 2.5 - 2.0 / 3.5 * 3.5 + 2.5 * 2.0 - 1.0 + 3.5 - 4.0));
     bad += measure("integers", "(\"n\" * 3 + 4) % 5 == 0 OR \"n\" > 100", &env, kap_value_b(true));
     bad += measure("regex", "\"cpu\" =~ /^cpu-(total|[0-9]+)$/", &env, kap_value_b(true));
     bad += measure("function", "abs(\"usage_user\") + sqrt(\"usage_system\" * 10.0)", &env, kap_value_f(8.5));

@@ -28,8 +28,9 @@ static int64_t make_body(struct kap_buf *b, int first)
     int64_t sum = 0;
     for (int i = 0; i < LINES; i++) {
         const int n = first + i;
-        kap_buf_addf(b, "cpu,dc=dc%d,host=host%05d value=%.4f,aux=%di,user=%.4f,sys=%.4f %d\n", n % 4, n % HOSTS,
-                     (double)(n % 4096) / 16, n % 100, (double)(n % 1000) / 8, (double)(n % 777) / 4, 1500000000 + n / HOSTS);
+        kap_buf_addf(b, "cpu,dc=dc%d,host=host%05d value=%.4f,aux=%di,user=%.4f,sys=%.4f %d\n", n % 4,
+                     n % HOSTS, (double)(n % 4096) / 16, n % 100, (double)(n % 1000) / 8,
+                     (double)(n % 777) / 4, 1500000000 + n / HOSTS);
         sum += n % 100;
     }
     return sum;
@@ -46,7 +47,8 @@ static void report(const char *what, double s, double points)
     printf("%-28s %7.1f ns per point  %6.3f CPU s per million\n", what, s / points * 1e9, s / points * 1e6);
 }
 
-static void bench_parse(const struct kap_buf *bodies, size_t nbodies, int64_t want, int rounds, bool discard, const char *what)
+static void bench_parse(const struct kap_buf *bodies, size_t nbodies, int64_t want, int rounds, bool discard,
+                        const char *what)
 {
     struct kap_series_cache *cache = kap_series_cache_new(1 << 20, NULL);
     struct kap_line_parser *parser = kap_line_parser_new();
@@ -99,7 +101,8 @@ static const struct kap_node_type add_type = {
     .name = "add", .kind = "add", .wants = KAP_EDGE_STREAM, .provides = KAP_EDGE_STREAM, .run = &add_run
 };
 
-static void bench_engine(const struct kap_buf *bodies, size_t nbodies, int64_t want, int rounds, bool task, const char *what)
+static void bench_engine(const struct kap_buf *bodies, size_t nbodies, int64_t want, int rounds, bool task,
+                         const char *what)
 {
     static const struct kap_services services = { .clock = &kap_clock_system };
     const struct kap_engine_options opts = { .services = &services };
@@ -113,7 +116,8 @@ static void bench_engine(const struct kap_buf *bodies, size_t nbodies, int64_t w
         const struct kap_dbrp dbrp = { KAP_STR("db"), KAP_STR("rp") };
         const struct kap_task_options t = { .id = KAP_STR("t"), .graph = g, .dbrps = &dbrp, .ndbrps = 1 };
         if (kap_graph_add(g, NULL, &root_type, &root, &err) != KAP_OK ||
-            kap_graph_add(g, root, &add_type, &node, &err) != KAP_OK || kap_engine_start(e, &t, &err) != KAP_OK)
+            kap_graph_add(g, root, &add_type, &node, &err) != KAP_OK ||
+            kap_engine_start(e, &t, &err) != KAP_OK)
             fail(err.msg);
         kap_graph_unref(g);
     }
@@ -121,7 +125,8 @@ static void bench_engine(const struct kap_buf *bodies, size_t nbodies, int64_t w
     const double start = now_s(CLOCK_PROCESS_CPUTIME_ID);
     for (int r = 0; r < rounds; r++)
         for (size_t i = 0; i < nbodies; i++) {
-            const struct kap_write w = { KAP_STR("db"), KAP_STR("rp"), KAP_STR("s"), kap_buf_str(&bodies[i]) };
+            const struct kap_write w = { KAP_STR("db"), KAP_STR("rp"), KAP_STR("s"),
+                                         kap_buf_str(&bodies[i]) };
             if (kap_engine_write(e, &w, NULL, &err) != KAP_OK)
                 fail(err.msg);
         }

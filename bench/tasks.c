@@ -34,22 +34,25 @@ static void make_body(struct kap_buf *b, int64_t first, int64_t hosts)
 {
     kap_buf_reset(b);
     for (int64_t n = first; n < first + LINES; n++)
-        kap_buf_addf(b, "cpu,dc=dc%d,host=host%05d value=%.4f,aux=%di %" PRId64 "\n", (int)(n % 4), (int)(n % hosts),
-                     (double)(n % 4096) / 32, (int)(n % 100), 1500000000 + n / hosts);
+        kap_buf_addf(b, "cpu,dc=dc%d,host=host%05d value=%.4f,aux=%di %" PRId64 "\n", (int)(n % 4),
+                     (int)(n % hosts), (double)(n % 4096) / 32, (int)(n % 100), 1500000000 + n / hosts);
 }
 
 static void start(struct kap_engine *e, const char *id, const char *script)
 {
     static const struct kap_handler_type *const none[] = { NULL };
-    static const struct kap_node_type *const nodes[] = { &kap_node_stream, &kap_node_from,   &kap_node_where, &kap_node_eval,
-                                                         &kap_node_window, &kap_node_mean,   &kap_node_sample, NULL };
+    static const struct kap_node_type *const nodes[] = { &kap_node_stream, &kap_node_from,
+                                                         &kap_node_where,  &kap_node_eval,
+                                                         &kap_node_window, &kap_node_mean,
+                                                         &kap_node_sample, NULL };
     static const struct kap_registry registry = { nodes, none };
     const struct kap_dbrp dbrp = { KAP_STR("db"), KAP_STR("rp") };
     struct kap_tick_script *s;
     struct kap_graph *g;
     struct kap_error err;
     const struct kap_tick_options opts = { .registry = &registry };
-    if (kap_tick_parse(kap_str(script), &s, &err) != KAP_OK || kap_tick_eval(s, &opts, &g, NULL, NULL, &err) != KAP_OK)
+    if (kap_tick_parse(kap_str(script), &s, &err) != KAP_OK ||
+        kap_tick_eval(s, &opts, &g, NULL, NULL, &err) != KAP_OK)
         fail(err.msg);
     const struct kap_task_options t = { .id = kap_str(id), .graph = g, .dbrps = &dbrp, .ndbrps = 1 };
     if (kap_engine_start(e, &t, &err) != KAP_OK)
@@ -100,19 +103,30 @@ static int64_t windows(int64_t points)
 }
 
 static const struct workload workloads[] = {
-    { "from().groupBy(host)", "stream|from().measurement('cpu').groupBy('host')|sample(1000000)", 1, "sample", all },
-    { "where on a field", "stream|from().measurement('cpu').groupBy('host')|where(lambda: \"value\" >= 0.0)|sample(1000000)", 1, "sample",
+    { "from().groupBy(host)", "stream|from().measurement('cpu').groupBy('host')|sample(1000000)", 1, "sample",
       all },
-    { "two evals", "stream|from().measurement('cpu').groupBy('host')|eval(lambda: \"value\" * 1.8 + 32.0).as('f').keep('f')"
-                   "|eval(lambda: sqrt(\"f\") + 1.0).as('g')|sample(1000000)", 1, "sample", all },
-    { "window, mean", "stream|from().measurement('cpu').groupBy('host')|window().period(1m).every(10s)|mean('value')|sample(1000000)", 1,
-      "sample", windows },
-    { "500 tasks, one host each", "stream|from().measurement('cpu').where(lambda: \"host\" == 'host%05d')|sample(1000000)", 500, "sample",
+    { "where on a field",
+      "stream|from().measurement('cpu').groupBy('host')|where(lambda: \"value\" >= 0.0)|sample(1000000)", 1,
+      "sample", all },
+    { "two evals",
+      "stream|from().measurement('cpu').groupBy('host')|eval(lambda: \"value\" * 1.8 + "
+      "32.0).as('f').keep('f')"
+      "|eval(lambda: sqrt(\"f\") + 1.0).as('g')|sample(1000000)",
+      1, "sample", all },
+    { "window, mean",
+      "stream|from().measurement('cpu').groupBy('host')|window().period(1m).every(10s)|mean('value')|sample("
+      "1000000)",
+      1, "sample", windows },
+    { "500 tasks, one host each",
+      "stream|from().measurement('cpu').where(lambda: \"host\" == 'host%05d')|sample(1000000)", 500, "sample",
       of_one_host },
-    { "10,000 tasks, one host each", "stream|from().measurement('cpu').where(lambda: \"host\" == 'host%05d')|sample(1000000)", 10000,
+    { "10,000 tasks, one host each",
+      "stream|from().measurement('cpu').where(lambda: \"host\" == 'host%05d')|sample(1000000)", 10000,
       "sample", of_one_host },
-    { "where, 1,000,000 series", "stream|from().measurement('cpu').groupBy('host')|where(lambda: \"value\" >= 0.0)"
-                                 "|sample(1000000)", 1, "sample", all, 1000000 },
+    { "where, 1,000,000 series",
+      "stream|from().measurement('cpu').groupBy('host')|where(lambda: \"value\" >= 0.0)"
+      "|sample(1000000)",
+      1, "sample", all, 1000000 },
 };
 
 static size_t resident_bytes(void)
@@ -167,14 +181,16 @@ static void run(const struct workload *w, int bodies)
         snprintf(id, sizeof id, "t%d", i);
         const int64_t got = collected(e, id, w->last), want = w->want(points);
         if (got != want) {
-            fprintf(stderr, "tasks: %s: task %s has %" PRId64 " messages at its end, %" PRId64 " expected\n", w->name, id, got, want);
+            fprintf(stderr, "tasks: %s: task %s has %" PRId64 " messages at its end, %" PRId64 " expected\n",
+                    w->name, id, got, want);
             exit(1);
         }
     }
-    printf("%-30s %7.1f ns per point  %6.3f CPU s per million   start %.1f us per task\n", w->name, cpu / (double)timed * 1e9,
-           cpu / (double)timed * 1e6, (started - begun) / w->tasks * 1e6);
+    printf("%-30s %7.1f ns per point  %6.3f CPU s per million   start %.1f us per task\n", w->name,
+           cpu / (double)timed * 1e9, cpu / (double)timed * 1e6, (started - begun) / w->tasks * 1e6);
     if (w->hosts)
-        printf("%-30s %7.1f bytes per series, all in\n", "", (double)(resident_bytes() - before_bytes) / (double)hosts);
+        printf("%-30s %7.1f bytes per series, all in\n", "",
+               (double)(resident_bytes() - before_bytes) / (double)hosts);
     kap_buf_done(&body);
     kap_engine_free(e);
 }

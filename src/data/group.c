@@ -3,7 +3,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-/* Dimensions are kept once for each distinct list, so that groups of one groupBy share them and compare by pointer. */
+/* Dimensions are kept once for each distinct list, so that groups of one groupBy share them and compare by
+ * pointer. */
 struct dims {
     struct dims *next;
     uint64_t hash;
@@ -140,7 +141,8 @@ static void group_id(struct kap_buf *b, const struct kap_dims *d, const struct k
 }
 
 /* The tags of the group: those of the dimensions. The point's own set when that is the same. */
-static const struct kap_tags *group_tags(const struct kap_dims *d, const struct kap_tags *tags, bool empty_missing)
+static const struct kap_tags *group_tags(const struct kap_dims *d, const struct kap_tags *tags,
+                                         bool empty_missing)
 {
     struct kap_tag few[16];
     struct kap_tag *v = d->n <= KAP_COUNT(few) ? few : KAP_ARRAY(struct kap_tag, d->n);
@@ -166,8 +168,8 @@ static uint32_t take_index(struct kap_groups *gs)
     return gs->unused[--gs->nunused];
 }
 
-struct kap_group *kap_groups_get(struct kap_groups *gs, const struct kap_dims *dims, const struct kap_sym *name,
-                                 const struct kap_tags *tags, bool empty_missing)
+struct kap_group *kap_groups_get(struct kap_groups *gs, const struct kap_dims *dims,
+                                 const struct kap_sym *name, const struct kap_tags *tags, bool empty_missing)
 {
     const struct dims *d = intern_dims(gs, dims);
     const uint64_t hash = group_hash(d, name, tags);

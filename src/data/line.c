@@ -34,7 +34,8 @@ void kap_line_batch_done(struct kap_line_batch *b)
 
 size_t kap_line_batch_bytes(const struct kap_line_batch *b)
 {
-    return b->cap * sizeof *b->points + b->cap_fields * sizeof *b->fields + (b->text ? kap_arena_bytes(b->text) : 0);
+    return b->cap * sizeof *b->points + b->cap_fields * sizeof *b->fields +
+           (b->text ? kap_arena_bytes(b->text) : 0);
 }
 
 void kap_line_batch_point(const struct kap_line_batch *b, size_t i, struct kap_point *ret)
@@ -130,7 +131,8 @@ static struct kap_series *fast_series(struct kap_line_parser *lp, const char **p
     const char *p = *pp;
     struct kap_series *s = NULL;
     if (lp->last)
-        s = kap_series_guess(lp->cache, lp->source, atomic_load_explicit(&lp->last->next_id, memory_order_relaxed),
+        s = kap_series_guess(lp->cache, lp->source,
+                             atomic_load_explicit(&lp->last->next_id, memory_order_relaxed),
                              kap_strn(p, (size_t)(end - p)));
     if (!s) {
         const char *stop = find_key_end(p, end);
@@ -168,7 +170,8 @@ static inline bool eight_digits(const char *p, uint64_t *ret)
 {
     uint64_t v;
     memcpy(&v, p, sizeof v);
-    if (((v & UINT64_C(0xf0f0f0f0f0f0f0f0)) | (((v + UINT64_C(0x0606060606060606)) & UINT64_C(0xf0f0f0f0f0f0f0f0)) >> 4)) !=
+    if (((v & UINT64_C(0xf0f0f0f0f0f0f0f0)) |
+         (((v + UINT64_C(0x0606060606060606)) & UINT64_C(0xf0f0f0f0f0f0f0f0)) >> 4)) !=
         UINT64_C(0x3333333333333333))
         return false;
     v = (v & UINT64_C(0x0f0f0f0f0f0f0f0f)) * 2561 >> 8;
@@ -195,8 +198,8 @@ static inline const char *digits(const char *p, const char *end, uint64_t *m)
 static const double exact_power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 
-/* An integer part, a fraction, no exponent, at most 19 digits. A double made of two exact ones by one division is
- * correctly rounded (W. Clinger, "How to read floating point numbers accurately", 1990). */
+/* An integer part, a fraction, no exponent, at most 19 digits. A double made of two exact ones by one
+ * division is correctly rounded (W. Clinger, "How to read floating point numbers accurately", 1990). */
 static const char *fast_number(const char *p, const char *end, struct kap_value *v)
 {
     const char *start = p;
@@ -229,7 +232,8 @@ static const char *fast_number(const char *p, const char *end, struct kap_value 
     return p;
 }
 
-static const char *fast_string(struct kap_line_parser *lp, const char *p, const char *end, struct kap_value *v)
+static const char *fast_string(struct kap_line_parser *lp, const char *p, const char *end,
+                               struct kap_value *v)
 {
     const char *start = ++p;
     while (p < end && *p != '"' && *p != '\\')
@@ -255,7 +259,8 @@ static const char *fast_bool(const char *p, const char *end, struct kap_value *v
     return known ? p + n : NULL;
 }
 
-static inline const char *fast_value(struct kap_line_parser *lp, const char *p, const char *end, struct kap_value *v)
+static inline const char *fast_value(struct kap_line_parser *lp, const char *p, const char *end,
+                                     struct kap_value *v)
 {
     if (p == end)
         return NULL;
@@ -286,8 +291,8 @@ static bool distinct(const struct kap_field *f, size_t n)
 }
 
 /* Fields up to the space, newline or end behind them. */
-static const char *fast_fields(struct kap_line_parser *lp, const char *p, const char *end, struct kap_field *f,
-                               uint32_t *nfields)
+static const char *fast_fields(struct kap_line_parser *lp, const char *p, const char *end,
+                               struct kap_field *f, uint32_t *nfields)
 {
     uint32_t n = 0;
     for (;; p++) {
@@ -393,7 +398,8 @@ static int64_t cut_to_unit(int64_t t_ns, int64_t unit_ns)
     return t_ns - (rest < 0 ? rest + unit_ns : rest);
 }
 
-static enum kap_status careful_line(struct kap_line_parser *lp, const char *p, const char *stop, struct kap_error *err)
+static enum kap_status careful_line(struct kap_line_parser *lp, const char *p, const char *stop,
+                                    struct kap_error *err)
 {
     const struct kap_str line = kap_strn(p, (size_t)(stop - p));
     if (line.n == 0 || line.p[0] == '#')
@@ -403,8 +409,8 @@ static enum kap_status careful_line(struct kap_line_parser *lp, const char *p, c
     if (st == KAP_OK)
         return KAP_OK;
     const struct kap_str shown = kap_strn(line.p, KAP_MIN(line.n, (size_t)SHOWN_LINE_MAX));
-    return kap_fail(err, st, "unable to parse '%.*s%s': %.*s", KAP_STR_ARG(shown), shown.n < line.n ? "..." : "",
-                    KAP_ERROR_BYTES - SHOWN_LINE_MAX - 40, why.msg);
+    return kap_fail(err, st, "unable to parse '%.*s%s': %.*s", KAP_STR_ARG(shown),
+                    shown.n < line.n ? "..." : "", KAP_ERROR_BYTES - SHOWN_LINE_MAX - 40, why.msg);
 }
 
 static enum kap_status parse_body(struct kap_line_parser *lp, struct kap_str body, struct kap_error *err)
@@ -428,7 +434,8 @@ static enum kap_status parse_body(struct kap_line_parser *lp, struct kap_str bod
 
 enum kap_status kap_line_parse(struct kap_line_parser *lp, struct kap_series_cache *cache,
                                const struct kap_source *source, struct kap_str body,
-                               const struct kap_line_options *opts, struct kap_line_batch *out, struct kap_error *err)
+                               const struct kap_line_options *opts, struct kap_line_batch *out,
+                               struct kap_error *err)
 {
     kap_line_batch_clear(out);
     out->cache = cache;

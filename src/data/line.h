@@ -1,11 +1,12 @@
 /* InfluxDB line protocol: "cpu,host=a value=1.5,n=2i 1500000000".
- * Accepts and refuses exactly what the reference does, with its texts; a body is taken as a whole or not at all.
- * Usual lines take a path in one pass, with guesses from the line before (the next series, the order of the fields);
- * whatever is unusual in a line (escapes, stray quotes, errors) goes through a second parser that follows the format
- * step by step.
+ * Accepts and refuses exactly what the reference does, with its texts; a body is taken as a whole or not at
+ * all. Usual lines take a path in one pass, with guesses from the line before (the next series, the order of
+ * the fields); whatever is unusual in a line (escapes, stray quotes, errors) goes through a second parser
+ * that follows the format step by step.
  *
- * Ownership: a batch owns points, fields and strings, and holds its series by a pin; it may be used again after
- * kap_line_batch_clear(). Threads: a parser and a batch each belong to one thread at a time; the cache is shared. */
+ * Ownership: a batch owns points, fields and strings, and holds its series by a pin; it may be used again
+ * after kap_line_batch_clear(). Threads: a parser and a batch each belong to one thread at a time; the cache
+ * is shared. */
 #ifndef KAP_DATA_LINE_H
 #define KAP_DATA_LINE_H
 
@@ -55,10 +56,12 @@ int64_t kap_line_precision(struct kap_str precision);
 /* Appends nothing on failure: the batch is then empty. The text names the first bad line. */
 enum kap_status kap_line_parse(struct kap_line_parser *lp, struct kap_series_cache *cache,
                                const struct kap_source *source, struct kap_str body,
-                               const struct kap_line_options *opts, struct kap_line_batch *out, struct kap_error *err);
+                               const struct kap_line_options *opts, struct kap_line_batch *out,
+                               struct kap_error *err);
 
-/* Writes a point as a line with its newline: tags and fields in the point's order, escaped, time in units. Null fields
- * are left out; a point without any other field writes nothing. Floats as influxdb writes them (no exponent). */
+/* Writes a point as a line with its newline: tags and fields in the point's order, escaped, time in units.
+ * Null fields are left out; a point without any other field writes nothing. Floats as influxdb writes them
+ * (no exponent). */
 void kap_line_write(struct kap_buf *b, const struct kap_point *p, int64_t unit_ns);
 
 #endif

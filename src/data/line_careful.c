@@ -1,5 +1,5 @@
-/* The parser that follows the format step by step: the order of its checks decides which of several mistakes in a line
- * is reported, as users and tests of the reference know it. */
+/* The parser that follows the format step by step: the order of its checks decides which of several mistakes
+ * in a line is reported, as users and tests of the reference know it. */
 #include "data/line_private.h"
 
 #include "base/mem.h"
@@ -139,7 +139,8 @@ static enum kap_status check_int(struct kap_str digits, struct kap_error *err)
     int64_t v;
     if (kap_str_to_i64(digits, &v))
         return KAP_OK;
-    return kap_fail(err, KAP_EINVAL, "unable to parse integer %.*s: strconv.ParseInt: parsing \"%.*s\": value out of range",
+    return kap_fail(err, KAP_EINVAL,
+                    "unable to parse integer %.*s: strconv.ParseInt: parsing \"%.*s\": value out of range",
                     KAP_STR_ARG(digits), KAP_STR_ARG(digits));
 }
 
@@ -219,7 +220,8 @@ static enum kap_status scan_bool(struct kap_str s, size_t *i, struct kap_error *
     return KAP_OK;
 }
 
-/* The value after the '=' at i: its first character decides what it must be. Strings are left to the caller. */
+/* The value after the '=' at i: its first character decides what it must be. Strings are left to the caller.
+ */
 static enum kap_status scan_value(struct kap_str s, size_t *i, struct kap_error *err)
 {
     const size_t eq = *i;

@@ -30,7 +30,8 @@ struct kap_str kap_line_text(struct kap_line_batch *b, struct kap_str s);
 
 /* Any line, without its newline and leading white space. */
 enum kap_status kap_line_careful(struct kap_line_parser *lp, struct kap_str line, struct kap_error *err);
-/* End of the line that starts at p: quotes in the field part may hold newlines, a backslash hides what follows. */
+/* End of the line that starts at p: quotes in the field part may hold newlines, a backslash hides what
+ * follows. */
 const char *kap_line_end(const char *p, const char *end);
 /* Sets *ret to the time of a timestamp in units. */
 enum kap_status kap_line_time(int64_t units, int64_t unit_ns, int64_t *ret_ns, struct kap_error *err);

@@ -1,8 +1,7 @@
 /* Points and batch headers, as they travel between nodes.
- * Ownership: everything in a message is borrowed until the call that delivers it returns. A node that keeps a point
- * copies it (kap_point_copy, or columns of its own). Fields keep the order of the input; output that shows fields
- * sorts them by name. Field keys are unique within a point.
- * Threads: the shard's worker. */
+ * Ownership: everything in a message is borrowed until the call that delivers it returns. A node that keeps a
+ * point copies it (kap_point_copy, or columns of its own). Fields keep the order of the input; output that
+ * shows fields sorts them by name. Field keys are unique within a point. Threads: the shard's worker. */
 #ifndef KAP_DATA_POINT_H
 #define KAP_DATA_POINT_H
 
@@ -33,8 +32,10 @@ struct kap_batch_begin {
     uint32_t size_hint;           /* number of points to come if known, else 0 */
 };
 
-const struct kap_value *kap_point_field(const struct kap_point *p, const struct kap_sym *key); /* NULL: none */
-/* A deep copy in one allocation (strings too); tags and group are referenced. Owned; free with kap_point_free. */
+const struct kap_value *kap_point_field(const struct kap_point *p,
+                                        const struct kap_sym *key); /* NULL: none */
+/* A deep copy in one allocation (strings too); tags and group are referenced. Owned; free with
+ * kap_point_free. */
 struct kap_point *kap_point_copy(const struct kap_point *p);
 void kap_point_free(struct kap_groups *gs, struct kap_point *p);
 size_t kap_point_bytes(const struct kap_point *p);

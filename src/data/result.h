@@ -1,7 +1,7 @@
-/* Query-result JSON: {"series":[{"name":..,"tags":{..},"columns":["time",..],"values":[[..]]}]}, as httpOut serves it,
- * as alert data carries it and as httpPost sends it. Columns are "time", then fields and those tags that are not in
- * `tags`, together in byte order; a point lacking a column shows null. An empty batch has neither columns nor values.
- * Ownership: rows own copies. Threads: one at a time. */
+/* Query-result JSON: {"series":[{"name":..,"tags":{..},"columns":["time",..],"values":[[..]]}]}, as httpOut
+ * serves it, as alert data carries it and as httpPost sends it. Columns are "time", then fields and those
+ * tags that are not in `tags`, together in byte order; a point lacking a column shows null. An empty batch
+ * has neither columns nor values. Ownership: rows own copies. Threads: one at a time. */
 #ifndef KAP_DATA_RESULT_H
 #define KAP_DATA_RESULT_H
 

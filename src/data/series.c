@@ -3,8 +3,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-/* A pin is a period: it ends when series leave the cache, and what left in it is free once nobody holds this period or
- * an earlier one. */
+/* A pin is a period: it ends when series leave the cache, and what left in it is free once nobody holds this
+ * period or an earlier one. */
 struct kap_series_pin {
     _Atomic size_t holders;
     struct kap_series *left;      /* linked by `retired` */
@@ -131,7 +131,8 @@ struct kap_series_pin *kap_series_pin(struct kap_series_cache *c)
     return p;
 }
 
-/* Takes off the list what nobody can hold any more: the oldest periods that are over and have no holder left. */
+/* Takes off the list what nobody can hold any more: the oldest periods that are over and have no holder left.
+ */
 static struct kap_series *take_free(struct kap_series_cache *c)
 {
     struct kap_series *list = NULL;
@@ -183,8 +184,8 @@ static void mark_used(struct kap_series *s)
         atomic_store_explicit(&s->used, 1, memory_order_relaxed);
 }
 
-struct kap_series *kap_series_find(struct kap_series_cache *c, const struct kap_source *source, struct kap_str key,
-                                   uint64_t hash)
+struct kap_series *kap_series_find(struct kap_series_cache *c, const struct kap_source *source,
+                                   struct kap_str key, uint64_t hash)
 {
     for (size_t i = hash & (c->nslots - 1);; i = (i + 1) & (c->nslots - 1)) {
         struct kap_series *s = c->slots[i].s;
@@ -357,8 +358,9 @@ static void split_tags(struct kap_str key, size_t i, struct key_parts *k)
         const size_t end = KAP_MIN(eq, key.n) < key.n ? scan_to(key, eq + 1, ',') : key.n;
         if (k->n == k->cap)
             KAP_GROW(k->raw, k->cap, k->n + 1);
-        k->raw[k->n++] = (struct raw_tag){ kap_strn(key.p + i, eq - i),
-                                           kap_strn(key.p + KAP_MIN(eq + 1, key.n), end - KAP_MIN(eq + 1, end)) };
+        k->raw[k->n++] =
+            (struct raw_tag){ kap_strn(key.p + i, eq - i),
+                              kap_strn(key.p + KAP_MIN(eq + 1, key.n), end - KAP_MIN(eq + 1, end)) };
         i = end + 1;
     }
 }
@@ -430,8 +432,9 @@ static struct kap_series *new_series(const struct kap_source *source, struct kap
     return s;
 }
 
-enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source, struct kap_str key,
-                               uint64_t hash, struct kap_series **ret, struct kap_error *err)
+enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source,
+                               struct kap_str key, uint64_t hash, struct kap_series **ret,
+                               struct kap_error *err)
 {
     const struct kap_sym *name = NULL;
     const struct kap_tags *tags = NULL;

@@ -1,11 +1,12 @@
-/* The series cache: for each distinct key part of a line ("cpu,host=a,dc=x", as its bytes arrived) of a database and
- * policy one object with all that is worked out from it once: measurement, tag set, and whatever the engine hangs on it.
- * It is a cache: when it is full the least used series leave (second-chance clock) and come back as new objects when
- * they are seen again. Ids are dense and are reused, so that arrays can be indexed by them.
+/* The series cache: for each distinct key part of a line ("cpu,host=a,dc=x", as its bytes arrived) of a
+ * database and policy one object with all that is worked out from it once: measurement, tag set, and whatever
+ * the engine hangs on it. It is a cache: when it is full the least used series leave (second-chance clock)
+ * and come back as new objects when they are seen again. Ids are dense and are reused, so that arrays can be
+ * indexed by them.
  *
- * Life time: who uses series holds a pin from before the look-up until after the last use. A series that left the
- * cache is handed to `retired` (or freed) when all pins of its time are gone.
- * Threads: all. Look-ups of known series run in parallel under a read lock that the caller takes for many of them. */
+ * Life time: who uses series holds a pin from before the look-up until after the last use. A series that left
+ * the cache is handed to `retired` (or freed) when all pins of its time are gone. Threads: all. Look-ups of
+ * known series run in parallel under a read lock that the caller takes for many of them. */
 #ifndef KAP_DATA_SERIES_H
 #define KAP_DATA_SERIES_H
 
@@ -41,8 +42,8 @@ struct kap_series_hooks {
     void *ctx;
     /* A new series, before anybody sees it; under the write lock. */
     void (*added)(void *ctx, struct kap_series *s);
-    /* Series that nobody uses any more, linked by `retired`: give each back with kap_series_free(), at any time and
-     * from any thread. No lock is held. */
+    /* Series that nobody uses any more, linked by `retired`: give each back with kap_series_free(), at any
+     * time and from any thread. No lock is held. */
     void (*retired)(void *ctx, struct kap_series *list);
 };
 
@@ -60,17 +61,19 @@ void kap_series_lock(struct kap_series_cache *c);    /* for look-ups; many may h
 void kap_series_unlock(struct kap_series_cache *c);
 uint64_t kap_series_hash(const struct kap_source *source, struct kap_str key);
 /* With the lock held. NULL: not known. */
-struct kap_series *kap_series_find(struct kap_series_cache *c, const struct kap_source *source, struct kap_str key,
-                                   uint64_t hash);
-/* A guess that costs no hashing: the series of this id if its key is the beginning of `text`, ended by a space. */
+struct kap_series *kap_series_find(struct kap_series_cache *c, const struct kap_source *source,
+                                   struct kap_str key, uint64_t hash);
+/* A guess that costs no hashing: the series of this id if its key is the beginning of `text`, ended by a
+ * space. */
 struct kap_series *kap_series_guess(struct kap_series_cache *c, const struct kap_source *source, uint32_t id,
                                     struct kap_str text);
 /* Begins to fetch the series of this id into the processor's cache: it will be asked for soon. */
 void kap_series_prefetch(const struct kap_series_cache *c, uint32_t id);
 /* With the lock held, which it gives up for a moment. Fails
  * on duplicate tags and on too many names; the key is otherwise taken to be well-formed. */
-enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source, struct kap_str key,
-                               uint64_t hash, struct kap_series **ret, struct kap_error *err);
+enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source,
+                               struct kap_str key, uint64_t hash, struct kap_series **ret,
+                               struct kap_error *err);
 /* Bounds the number of distinct names (kap_sym) that input may make; 0: no bound. */
 void kap_series_limit_names(struct kap_series_cache *c, size_t max_names);
 /* Interns a name of the input under that bound; NULL: it would pass it. */

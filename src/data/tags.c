@@ -16,8 +16,8 @@ static uint64_t mix(uint64_t h, uint64_t x)
     return h ^ (h >> 32);
 }
 
-/* Stable insertion of `tag` by key; a key that is there already takes the new value. Sets are small, and those that
- * arrive are nearly always sorted, which costs one comparison each. */
+/* Stable insertion of `tag` by key; a key that is there already takes the new value. Sets are small, and
+ * those that arrive are nearly always sorted, which costs one comparison each. */
 static void insert(struct kap_tags *t, struct kap_tag tag)
 {
     uint32_t at = t->n;

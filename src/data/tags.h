@@ -1,6 +1,6 @@
-/* Tag sets: immutable, shared, sorted by key in byte order. A series is an interned measurement and tag set; a
- * tag set made by a node (eval.tags, default, delete, join..) is a fresh object.
- * Ownership: shared (kap_tags_ref / kap_tags_unref). Threads: all (counts are atomic). */
+/* Tag sets: immutable, shared, sorted by key in byte order. A series is an interned measurement and tag set;
+ * a tag set made by a node (eval.tags, default, delete, join..) is a fresh object. Ownership: shared
+ * (kap_tags_ref / kap_tags_unref). Threads: all (counts are atomic). */
 #ifndef KAP_DATA_TAGS_H
 #define KAP_DATA_TAGS_H
 

@@ -3,8 +3,9 @@
 const char *kap_type_name(enum kap_type t)
 {
     static const char *const names[] = {
-        [KAP_MISSING] = "missing", [KAP_FLOAT] = "float", [KAP_INT] = "int",           [KAP_STRING] = "string",
-        [KAP_BOOL] = "boolean",    [KAP_TIME] = "time",   [KAP_DURATION] = "duration", [KAP_REGEX] = "regex",
+        [KAP_MISSING] = "missing",   [KAP_FLOAT] = "float",  [KAP_INT] = "int",
+        [KAP_STRING] = "string",     [KAP_BOOL] = "boolean", [KAP_TIME] = "time",
+        [KAP_DURATION] = "duration", [KAP_REGEX] = "regex",
     };
     return names[t];
 }

@@ -1,9 +1,9 @@
 /* The engine's own structures: workers, their queues and their index of what tasks want.
  * Private to the engine room.
  *
- * Who touches what: a worker's index, routes and shards belong to its thread. Others reach them with messages, which
- * are functions run on the worker in the order they were sent. The list of tasks is under tasks_lock, which is held for
- * short look-ups only, never while nodes run or somebody waits. */
+ * Who touches what: a worker's index, routes and shards belong to its thread. Others reach them with
+ * messages, which are functions run on the worker in the order they were sent. The list of tasks is under
+ * tasks_lock, which is held for short look-ups only, never while nodes run or somebody waits. */
 #ifndef KAP_ENGINE_CORE_H
 #define KAP_ENGINE_CORE_H
 
@@ -174,7 +174,8 @@ struct kap_engine {
 };
 
 /* worker.c */
-enum kap_status kap_worker_start(struct kap_worker *w, struct kap_engine *e, unsigned number, struct kap_error *err);
+enum kap_status kap_worker_start(struct kap_worker *w, struct kap_engine *e, unsigned number,
+                                 struct kap_error *err);
 void kap_worker_stop(struct kap_worker *w);
 void kap_worker_send(struct kap_worker *w, struct kap_msg *m);
 /* Runs fn on the worker, after what was sent before, and waits for it. */
@@ -194,7 +195,8 @@ void kap_index_remove(struct kap_index *ix, struct kap_branch *b);
 size_t kap_index_candidates(struct kap_index *ix, const struct kap_series *s, struct kap_branch ***ret);
 
 /* input.c */
-struct kap_entrance *kap_entrance_get(struct kap_engine *e, struct kap_str db, struct kap_str rp, bool bounded);
+struct kap_entrance *kap_entrance_get(struct kap_engine *e, struct kap_str db, struct kap_str rp,
+                                      bool bounded);
 void kap_entrance_use(struct kap_engine *e, struct kap_entrance *en, unsigned worker, int add);
 void kap_input_unref(struct kap_input *in);
 void kap_input_series_added(void *ctx, struct kap_series *s);

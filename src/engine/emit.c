@@ -4,7 +4,8 @@
 
 #include <time.h>
 
-/* How often a message that enters is timed, node by node; and the share of the newest in the moving average. */
+/* How often a message that enters is timed, node by node; and the share of the newest in the moving average.
+ */
 enum { TIMED_EVERY = 64, AVERAGE_SHIFT = 5 };
 
 static int64_t cpu_clock_ns(void)
@@ -48,16 +49,16 @@ static inline void *state_of(struct kap_node *n, struct kap_group *g)
 }
 
 /* One message to one node that has a function for it. */
-#define DELIVER(n, group, call_own)                                                                               \
-    do {                                                                                                         \
-        void *gs = state_of((n), (group));                                                                       \
-        if (!(n)->shard->timing) {                                                                               \
-            call_own;                                                                                            \
-            break;                                                                                               \
-        }                                                                                                        \
-        const struct timed started = timed_start((n)->shard);                                                    \
-        call_own;                                                                                                \
-        timed_end((n), started);                                                                                 \
+#define DELIVER(n, group, call_own)                                                                          \
+    do {                                                                                                     \
+        void *gs = state_of((n), (group));                                                                   \
+        if (!(n)->shard->timing) {                                                                           \
+            call_own;                                                                                        \
+            break;                                                                                           \
+        }                                                                                                    \
+        const struct timed started = timed_start((n)->shard);                                                \
+        call_own;                                                                                            \
+        timed_end((n), started);                                                                             \
     } while (0)
 
 static void deliver_point(struct kap_node *n, const struct kap_point *p, int in)

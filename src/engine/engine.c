@@ -29,7 +29,8 @@ static unsigned cores(void)
     return n < 1 ? 1 : (unsigned)KAP_MIN(n, (long)KAP_WORKERS_MAX);
 }
 
-enum kap_status kap_engine_new(const struct kap_engine_options *opts, struct kap_engine **ret, struct kap_error *err)
+enum kap_status kap_engine_new(const struct kap_engine_options *opts, struct kap_engine **ret,
+                               struct kap_error *err)
 {
     struct kap_engine *e = KAP_NEW(struct kap_engine);
     e->clock = opts->clock ? opts->clock : &kap_clock_system;

@@ -1,5 +1,6 @@
-/* The index of what tasks want. Branches stand under the measurement that they name, or under "any"; those that ask
- * for a tag value stand under that value, so that a thousand tasks that watch a host each cost a series one look-up. */
+/* The index of what tasks want. Branches stand under the measurement that they name, or under "any"; those
+ * that ask for a tag value stand under that value, so that a thousand tasks that watch a host each cost a
+ * series one look-up. */
 #include "engine/core.h"
 
 #include "base/mem.h"
@@ -162,7 +163,8 @@ static void collect(struct list *found, const struct bucket *b, const struct kap
     list_append(found, &b->plain);
     for (uint32_t i = 0; i < b->ntags; i++) {
         const struct kap_str *value = kap_tags_get(s->tags, b->tags[i].tag);
-        const struct list *l = value ? (const struct list *)kap_map_get(b->tags[i].values, *value) : &b->tags[i].all;
+        const struct list *l =
+            value ? (const struct list *)kap_map_get(b->tags[i].values, *value) : &b->tags[i].all;
         if (l)
             list_append(found, l);
     }

@@ -10,7 +10,8 @@ enum { POOLED_INPUTS = 16 };
 
 /* ---- entrances ---- */
 
-struct kap_entrance *kap_entrance_get(struct kap_engine *e, struct kap_str db, struct kap_str rp, bool bounded)
+struct kap_entrance *kap_entrance_get(struct kap_engine *e, struct kap_str db, struct kap_str rp,
+                                      bool bounded)
 {
     char few[256];
     const size_t n = db.n + 1 + rp.n;
@@ -48,7 +49,8 @@ void kap_entrance_use(struct kap_engine *e, struct kap_entrance *en, unsigned wo
 
 /* ---- counters ---- */
 
-static struct kap_ingress *ingress_of(struct kap_engine *e, struct kap_entrance *en, const struct kap_sym *name)
+static struct kap_ingress *ingress_of(struct kap_engine *e, struct kap_entrance *en,
+                                      const struct kap_sym *name)
 {
     pthread_mutex_lock(&e->ingress_lock);
     if (e->ningress >= e->limits.max_measurements &&
@@ -99,7 +101,8 @@ static void count(struct kap_engine *e, const struct kap_line_batch *b, int64_t 
     for (size_t i = 0; i < b->n;) {
         struct kap_ingress *in = (struct kap_ingress *)b->points[i].series->user;
         const size_t start = i;
-        while (i < b->n && (b->points[i].series == b->points[start].series || b->points[i].series->user == in))
+        while (i < b->n &&
+               (b->points[i].series == b->points[start].series || b->points[i].series->user == in))
             i++;
         ingress_add(in, (int64_t)(i - start), second);
     }
@@ -121,8 +124,9 @@ static int ingress_cmp(const void *a, const void *b)
 }
 
 void kap_engine_ingress(struct kap_engine *e,
-                        void (*fn)(void *ctx, struct kap_str db, struct kap_str rp, struct kap_str measurement,
-                                   int64_t points), void *ctx)
+                        void (*fn)(void *ctx, struct kap_str db, struct kap_str rp,
+                                   struct kap_str measurement, int64_t points),
+                        void *ctx)
 {
     pthread_mutex_lock(&e->entrances_lock);
     pthread_mutex_lock(&e->ingress_lock);
@@ -135,8 +139,8 @@ void kap_engine_ingress(struct kap_engine *e,
     pthread_mutex_unlock(&e->entrances_lock);
     qsort(rows, n, sizeof *rows, ingress_cmp);
     for (size_t i = 0; i < n; i++)
-        fn(ctx, kap_sym_str(rows[i].source->db), kap_sym_str(rows[i].source->rp), kap_sym_str(rows[i].in->name),
-           atomic_load(&rows[i].in->points));
+        fn(ctx, kap_sym_str(rows[i].source->db), kap_sym_str(rows[i].source->rp),
+           kap_sym_str(rows[i].in->name), atomic_load(&rows[i].in->points));
     kap_free(rows);
 }
 
@@ -194,8 +198,8 @@ void kap_input_unref(struct kap_input *in)
     atomic_fetch_sub(&e->inflight, 1);
 }
 
-enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w, struct kap_input **ret, size_t *n,
-                                 struct kap_error *err)
+enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w, struct kap_input **ret,
+                                 size_t *n, struct kap_error *err)
 {
     struct kap_entrance *en = kap_entrance_get(e, w->db, w->rp, true);
     if (!en) {
@@ -211,7 +215,8 @@ enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w
         .now_ns = now_ns,
         .discard = atomic_load(&en->workers) == 0,
     };
-    const enum kap_status st = kap_line_parse(in->parser, e->cache, &en->source, w->body, &opts, &in->batch, err);
+    const enum kap_status st =
+        kap_line_parse(in->parser, e->cache, &en->source, w->body, &opts, &in->batch, err);
     if (st != KAP_OK) {
         atomic_fetch_add(&e->parse_errors, 1);
         kap_input_free(in);
@@ -219,7 +224,8 @@ enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w
     }
     count(e, &in->batch, now_ns);
     *n = in->batch.n;
-    in->bytes = sizeof *in + in->batch.n * sizeof *in->batch.points + in->batch.nfields * sizeof *in->batch.fields +
+    in->bytes = sizeof *in + in->batch.n * sizeof *in->batch.points +
+                in->batch.nfields * sizeof *in->batch.fields +
                 (in->batch.text ? kap_arena_bytes(in->batch.text) : 0);
     if (opts.discard) /* nobody wants them; whoever comes meanwhile gets what is written after */
         in->batch.n = 0;
@@ -253,7 +259,8 @@ void kap_input_wake(struct kap_engine *e, const struct kap_worker *w)
     }
 }
 
-/* Registers first and looks again after, so that room made in between is not missed. False: there is room now. */
+/* Registers first and looks again after, so that room made in between is not missed. False: there is room
+ * now. */
 static bool wait_for_room(struct kap_engine *e, uint64_t workers, void (*wake)(void *ctx), void *ctx)
 {
     if (!wake)
@@ -313,7 +320,8 @@ static void post(void *ctx)
     sem_post((sem_t *)ctx);
 }
 
-enum kap_status kap_engine_write(struct kap_engine *e, const struct kap_write *w, size_t *n, struct kap_error *err)
+enum kap_status kap_engine_write(struct kap_engine *e, const struct kap_write *w, size_t *n,
+                                 struct kap_error *err)
 {
     struct kap_input *in = NULL;
     size_t points = 0;
@@ -332,12 +340,14 @@ enum kap_status kap_engine_write(struct kap_engine *e, const struct kap_write *w
 enum kap_status kap_engine_loop(struct kap_engine *e, const struct kap_point *p, struct kap_error *err)
 {
     if (atomic_load(&e->loop_bytes) >= e->limits.loop_bytes)
-        return kap_fail(err, KAP_ELIMIT, "too many looped points are waiting (%zu bytes)", e->limits.loop_bytes);
+        return kap_fail(err, KAP_ELIMIT, "too many looped points are waiting (%zu bytes)",
+                        e->limits.loop_bytes);
     KAP_AUTO_BUF struct kap_buf line = { 0 };
     kap_line_write(&line, p, 1);
-    const struct kap_write w = {
-        .db = kap_sym_str(p->db), .rp = kap_sym_str(p->rp), .precision = KAP_STR("n"), .body = kap_buf_str(&line)
-    };
+    const struct kap_write w = { .db = kap_sym_str(p->db),
+                                 .rp = kap_sym_str(p->rp),
+                                 .precision = KAP_STR("n"),
+                                 .body = kap_buf_str(&line) };
     struct kap_input *in = NULL;
     size_t n = 0;
     KAP_TRY(kap_engine_parse(e, &w, &in, &n, err));

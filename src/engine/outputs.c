@@ -50,7 +50,8 @@ static struct kap_str key_of(struct kap_buf *b, struct kap_str task, struct kap_
     return kap_buf_str(b);
 }
 
-void kap_outputs_publish(struct kap_outputs *o, struct kap_str task, struct kap_str endpoint, struct kap_str json, bool ok)
+void kap_outputs_publish(struct kap_outputs *o, struct kap_str task, struct kap_str endpoint,
+                         struct kap_str json, bool ok)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
     const struct kap_str key = key_of(&b, task, endpoint);
@@ -76,8 +77,8 @@ void kap_outputs_unpublish(struct kap_outputs *o, struct kap_str task, struct ka
     pthread_mutex_unlock(&o->lock);
 }
 
-enum kap_status kap_outputs_get(struct kap_outputs *o, struct kap_str task, struct kap_str endpoint, struct kap_buf *out,
-                                struct kap_error *err)
+enum kap_status kap_outputs_get(struct kap_outputs *o, struct kap_str task, struct kap_str endpoint,
+                                struct kap_buf *out, struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
     const struct kap_str key = key_of(&b, task, endpoint);

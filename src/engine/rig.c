@@ -46,7 +46,8 @@ static void no_collect(void *ctx, struct kap_event *ev)
 {
 }
 
-static enum kap_status no_open(void *ctx, struct kap_str topic, const struct kap_graph_node *node, struct kap_error *err)
+static enum kap_status no_open(void *ctx, struct kap_str topic, const struct kap_graph_node *node,
+                               struct kap_error *err)
 {
     return KAP_OK;
 }
@@ -68,7 +69,8 @@ static enum kap_status no_loopback(void *ctx, const struct kap_point *p, struct 
     return KAP_OK;
 }
 
-static void no_http(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret, struct kap_arena *arena)
+static void no_http(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret,
+                    struct kap_arena *arena)
 {
     *ret = (struct kap_http_reply){ .error = "there is no network in a test rig" };
 }
@@ -78,15 +80,16 @@ static const struct kap_httppost_endpoint *no_endpoint(void *ctx, struct kap_str
     return NULL;
 }
 
-static enum kap_status no_influxdb_write(void *ctx, struct kap_str cluster, struct kap_str db, struct kap_str rp,
-                                         struct kap_str consistency, struct kap_str precision, struct kap_str lines,
+static enum kap_status no_influxdb_write(void *ctx, struct kap_str cluster, struct kap_str db,
+                                         struct kap_str rp, struct kap_str consistency,
+                                         struct kap_str precision, struct kap_str lines,
                                          struct kap_error *err)
 {
     return KAP_OK;
 }
 
-static enum kap_status no_influxdb_create(void *ctx, struct kap_str cluster, struct kap_str db, struct kap_str rp,
-                                          struct kap_error *err)
+static enum kap_status no_influxdb_create(void *ctx, struct kap_str cluster, struct kap_str db,
+                                          struct kap_str rp, struct kap_error *err)
 {
     return KAP_OK;
 }
@@ -155,8 +158,9 @@ static const struct kap_node_type batch_root = {
 };
 
 enum kap_status kap_rig_new_node(const struct kap_node_type *type, enum kap_edge edge,
-                                 void (*setup)(void *config, struct kap_graph_node *node, void *ctx), void *ctx,
-                                 const struct kap_rig_options *opts, struct kap_rig **ret, struct kap_error *err)
+                                 void (*setup)(void *config, struct kap_graph_node *node, void *ctx),
+                                 void *ctx, const struct kap_rig_options *opts, struct kap_rig **ret,
+                                 struct kap_error *err)
 {
     const bool batch = edge == KAP_EDGE_BATCH;
     struct kap_graph *g = kap_graph_new(batch ? KAP_TASK_BATCH : KAP_TASK_STREAM);
@@ -264,7 +268,8 @@ enum kap_status kap_rig_write_batch(struct kap_rig *rig, const char *node, const
     parse_dims(dims, names, KAP_COUNT(names), &by);
     struct kap_line_batch lb = { 0 };
     KAP_TRY(parse(rig, "", "", lines, &lb, err));
-    struct kap_batch b = { .begin = { .time_ns = time_ns, .name = kap_sym_c(name), .size_hint = (uint32_t)lb.n } };
+    struct kap_batch b = { .begin = {
+                               .time_ns = time_ns, .name = kap_sym_c(name), .size_hint = (uint32_t)lb.n } };
     struct kap_groups *gs = rig->shard->groups;
     for (size_t i = 0; i < lb.n; i++) {
         struct kap_point p;

@@ -1,5 +1,5 @@
-/* A test rig: one graph on a private shard, without threads, fed by its caller, on a clock that its caller moves.
- * For unit tests of nodes, for replays and for `kapacitor test`.
+/* A test rig: one graph on a private shard, without threads, fed by its caller, on a clock that its caller
+ * moves. For unit tests of nodes, for replays and for `kapacitor test`.
  *
  *     struct kap_rig *rig;
  *     must(kap_rig_new(graph, &(struct kap_rig_options){ 0 }, &rig, &err));
@@ -8,8 +8,8 @@
  *     kap_rig_advance(rig, 10 * KAP_S);
  *     kap_rig_finish(rig);
  *
- * Ownership: the rig references the graph; services are borrowed (NULL: services that do nothing; where their clock is
- * NULL or services are NULL it is the rig's). Threads: one at a time. */
+ * Ownership: the rig references the graph; services are borrowed (NULL: services that do nothing; where their
+ * clock is NULL or services are NULL it is the rig's). Threads: one at a time. */
 #ifndef KAP_ENGINE_RIG_H
 #define KAP_ENGINE_RIG_H
 
@@ -31,11 +31,13 @@ struct kap_rig_options {
 enum kap_status kap_rig_new(struct kap_graph *g, const struct kap_rig_options *opts, struct kap_rig **ret,
                             struct kap_error *err);
 void kap_rig_free(struct kap_rig *rig);   /* closes all; NULL is fine */
-/* For nodes without a script: a graph of one root ("stream" or "batch", given by `edge`) that passes all on, and
- * below it one node of `type`, whose zeroed and init()ed config `setup` fills. The node is called KIND1. */
+/* For nodes without a script: a graph of one root ("stream" or "batch", given by `edge`) that passes all on,
+ * and below it one node of `type`, whose zeroed and init()ed config `setup` fills. The node is called KIND1.
+ */
 enum kap_status kap_rig_new_node(const struct kap_node_type *type, enum kap_edge edge,
-                                 void (*setup)(void *config, struct kap_graph_node *node, void *ctx), void *ctx,
-                                 const struct kap_rig_options *opts, struct kap_rig **ret, struct kap_error *err);
+                                 void (*setup)(void *config, struct kap_graph_node *node, void *ctx),
+                                 void *ctx, const struct kap_rig_options *opts, struct kap_rig **ret,
+                                 struct kap_error *err);
 
 struct kap_node *kap_rig_node(struct kap_rig *rig, const char *name);
 struct kap_groups *kap_rig_groups(struct kap_rig *rig);
@@ -43,12 +45,12 @@ struct kap_groups *kap_rig_groups(struct kap_rig *rig);
 /* Points enter at the root; `lines` is line protocol, times in nanoseconds. All or nothing. */
 enum kap_status kap_rig_write(struct kap_rig *rig, const char *db, const char *rp, const char *lines,
                               struct kap_error *err);
-/* A point enters at a node ("" or NULL: the root). Without a group it is in the group "nil", unless it enters at a
- * root, from where from() finds its group. */
+/* A point enters at a node ("" or NULL: the root). Without a group it is in the group "nil", unless it enters
+ * at a root, from where from() finds its group. */
 void kap_rig_point(struct kap_rig *rig, const char *node, const struct kap_point *p);
 void kap_rig_batch(struct kap_rig *rig, const char *node, const struct kap_batch *b);
-/* A batch in text: its points as lines of line protocol, all of one group by the tags named in `dims` ("" : none;
- * "host,dc"); its time is `time_ns`. */
+/* A batch in text: its points as lines of line protocol, all of one group by the tags named in `dims` ("" :
+ * none; "host,dc"); its time is `time_ns`. */
 enum kap_status kap_rig_write_batch(struct kap_rig *rig, const char *node, const char *name, int64_t time_ns,
                                     const char *dims, const char *lines, struct kap_error *err);
 void kap_rig_barrier(struct kap_rig *rig, const char *node, const struct kap_barrier *b);
@@ -62,9 +64,8 @@ void kap_rig_advance(struct kap_rig *rig, int64_t to_ns);
 /* What a node emits: to callbacks (borrowed, one capture for each node; `capture` is copied)... */
 void kap_rig_capture(struct kap_rig *rig, const char *node, const struct kap_capture *capture);
 /* ...or as text, one line for each message, appended to `out`:
- *     point NAME GROUP-ID {tag=v,..} {field=v,..} TIME-NS       fields sorted by name, ints with i, strings quoted
- *     begin NAME GROUP-ID TIME-NS / "  point .." / end
- *     barrier GROUP-ID TIME-NS / delete GROUP-ID */
+ *     point NAME GROUP-ID {tag=v,..} {field=v,..} TIME-NS       fields sorted by name, ints with i, strings
+ * quoted begin NAME GROUP-ID TIME-NS / "  point .." / end barrier GROUP-ID TIME-NS / delete GROUP-ID */
 void kap_rig_collect(struct kap_rig *rig, const char *node, struct kap_buf *out);
 
 /* True when a node ended the task by kap_node_fail(); the text in err. */

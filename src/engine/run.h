@@ -1,8 +1,8 @@
-/* The run time of one graph: a shard, the nodes in it and the edges between them. Private to the engine room; node
- * files see it through nodes/node.h.
+/* The run time of one graph: a shard, the nodes in it and the edges between them. Private to the engine room;
+ * node files see it through nodes/node.h.
  *
- * A node pushes a message to its children by calling them (run to completion): there is no queue inside a shard.
- * Ownership: a shard owns its nodes, their states and its groups; it holds a reference to the graph.
+ * A node pushes a message to its children by calling them (run to completion): there is no queue inside a
+ * shard. Ownership: a shard owns its nodes, their states and its groups; it holds a reference to the graph.
  * Threads: one at a time, except for counters, which are written by that one and may be read by all. */
 #ifndef KAP_ENGINE_RUN_H
 #define KAP_ENGINE_RUN_H
@@ -83,7 +83,7 @@ struct kap_shard {
     size_t n;
     struct kap_graph *graph;
     struct kap_str task;
-    struct kap_str run;                   /* enable revision or replay; set by whoever made the shard; borrowed */
+    struct kap_str run; /* enable revision or replay; set by whoever made the shard; borrowed */
     struct kap_heap timers;
     uint64_t timer_seq;
     void (*timers_moved)(struct kap_shard *s, void *ctx); /* the earliest timer changed */

@@ -3,9 +3,9 @@
 #include "base/mem.h"
 
 /* Snapshots of a shard:
- * "KS1", then a blob for each node with save(): name, node-wide state, and for each group its dimensions, tags and
- * state. All numbers little endian, texts with their length in front. Groups are told by measurement, dimensions and
- * tags, so that a snapshot outlives the process and the order of groups. */
+ * "KS1", then a blob for each node with save(): name, node-wide state, and for each group its dimensions,
+ * tags and state. All numbers little endian, texts with their length in front. Groups are told by
+ * measurement, dimensions and tags, so that a snapshot outlives the process and the order of groups. */
 
 static void put_u32(struct kap_buf *b, uint32_t v)
 {
@@ -125,7 +125,8 @@ void kap_shard_save(struct kap_shard *s, struct kap_buf *out)
     kap_arena_reset(s->scratch);
 }
 
-static enum kap_status load_node(struct kap_shard *s, struct kap_node *n, struct kap_str *d, struct kap_error *err)
+static enum kap_status load_node(struct kap_shard *s, struct kap_node *n, struct kap_str *d,
+                                 struct kap_error *err)
 {
     struct kap_str blob;
     uint32_t ngroups;

@@ -1,6 +1,7 @@
-/* Statistics of a running task, as the API shows them: task-stats {throughput}, node-stats per node, and the counts
- * at the edges, for pipeline/dot.h. Plain data. Ownership: arrays belong to the struct (kap_task_stats_done()); names are borrowed
- * from the task's graph, so keep a reference on it while they are read. */
+/* Statistics of a running task, as the API shows them: task-stats {throughput}, node-stats per node, and the
+ * counts at the edges, for pipeline/dot.h. Plain data. Ownership: arrays belong to the struct
+ * (kap_task_stats_done()); names are borrowed from the task's graph, so keep a reference on it while they are
+ * read. */
 #ifndef KAP_ENGINE_STATS_H
 #define KAP_ENGINE_STATS_H
 
@@ -32,6 +33,7 @@ struct kap_task_stats {
 };
 
 void kap_task_stats_done(struct kap_task_stats *st);
-/* {"task-stats":{"throughput":0},"node-stats":{"from1":{"avg_exec_time_ns":..,...},..}}: keys in byte order. */
+/* {"task-stats":{"throughput":0},"node-stats":{"from1":{"avg_exec_time_ns":..,...},..}}: keys in byte order.
+ */
 void kap_task_stats_json(const struct kap_task_stats *st, struct kap_json *j);
 #endif

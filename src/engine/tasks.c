@@ -15,9 +15,9 @@ static struct kap_str dup_str(struct kap_str s)
 }
 
 /* ---- the counters of a task's root ----
- * The index keeps points from a task that does not want them, yet its stream node has, for the user, collected all
- * points of its databases and of the measurements that its from() nodes name. That is the difference of the
- * engine's own counters between the start of the task and now. */
+ * The index keeps points from a task that does not want them, yet its stream node has, for the user,
+ * collected all points of its databases and of the measurements that its from() nodes name. That is the
+ * difference of the engine's own counters between the start of the task and now. */
 
 static bool names(const struct kap_task *t, const struct kap_sym *name)
 {
@@ -29,7 +29,8 @@ static bool names(const struct kap_task *t, const struct kap_sym *name)
     return false;
 }
 
-/* Counters only ever come behind the ones that are there, so that the first nbases are those seen at the start. */
+/* Counters only ever come behind the ones that are there, so that the first nbases are those seen at the
+ * start. */
 static void set_bases(struct kap_engine *e, struct kap_task *t)
 {
     size_t cap = 0;
@@ -114,7 +115,8 @@ static void find_branches(struct kap_task *t)
     size_t cap = 0;
     for (size_t i = 0; i < t->shard->n; i++) {
         struct kap_node *root = &t->shard->nodes[i];
-        if (root->gn->nparents || strcmp(root->gn->type->kind, "stream") != 0) /* stats are roots too, but no input */
+        if (root->gn->nparents ||
+            strcmp(root->gn->type->kind, "stream") != 0) /* stats are roots too, but no input */
             continue;
         for (size_t k = 0; k < root->nout; k++)
             add_branch(t, &cap, root->out[k].to);
@@ -161,8 +163,8 @@ static void restore(struct kap_task *t, struct kap_str snapshot)
 {
     struct kap_error err;
     if (snapshot.n && kap_shard_load(t->shard, snapshot, &err) != KAP_OK)
-        kap_log(KAP_LOG_WARN, "kapacitor", "task starts empty: its snapshot cannot be used", kap_kv_n("task", t->id),
-                kap_kv_s("err", err.msg));
+        kap_log(KAP_LOG_WARN, "kapacitor", "task starts empty: its snapshot cannot be used",
+                kap_kv_n("task", t->id), kap_kv_s("err", err.msg));
 }
 
 struct add {
@@ -219,7 +221,8 @@ static void give_up_id(struct kap_engine *e, struct kap_task *t)
     pthread_mutex_unlock(&e->tasks_lock);
 }
 
-enum kap_status kap_engine_start(struct kap_engine *e, const struct kap_task_options *opts, struct kap_error *err)
+enum kap_status kap_engine_start(struct kap_engine *e, const struct kap_task_options *opts,
+                                 struct kap_error *err)
 {
     struct kap_task *t = KAP_NEW(struct kap_task);
     t->id = dup_str(opts->id);
@@ -386,7 +389,8 @@ char *kap_engine_task_error(struct kap_engine *e, struct kap_str id)
     return error;
 }
 
-void kap_engine_on_failure(struct kap_engine *e, void (*fn)(void *ctx, struct kap_str id, const char *error), void *ctx)
+void kap_engine_on_failure(struct kap_engine *e, void (*fn)(void *ctx, struct kap_str id, const char *error),
+                           void *ctx)
 {
     e->on_failure_ctx = ctx;
     e->on_failure = fn;
@@ -434,7 +438,8 @@ static void run_with(struct kap_worker *w, void *ctx)
 }
 
 enum kap_status kap_engine_with_task(struct kap_engine *e, struct kap_str id,
-                                     void (*fn)(struct kap_shard *s, void *ctx), void *ctx, struct kap_error *err)
+                                     void (*fn)(struct kap_shard *s, void *ctx), void *ctx,
+                                     struct kap_error *err)
 {
     pthread_mutex_lock(&e->tasks_lock);
     const struct kap_task *t = (const struct kap_task *)kap_map_get(e->tasks, id);

@@ -63,8 +63,8 @@ void kap_watch_forget(struct kap_node *n, struct kap_group *g)
     kap_group_unref(n->shard->groups, g);
 }
 
-bool kap_node_next_emitted(struct kap_node *n, const struct kap_graph_node *source, uint32_t *i, struct kap_group **g,
-                           int64_t *points)
+bool kap_node_next_emitted(struct kap_node *n, const struct kap_graph_node *source, uint32_t *i,
+                           struct kap_group **g, int64_t *points)
 {
     const struct kap_watch *w = n->shard->nodes[source->index].watch;
     if (!w || *i >= w->n)

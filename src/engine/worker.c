@@ -105,7 +105,8 @@ static void out_of_timers(struct kap_worker *w, struct kap_task *t)
     t->timer_place = SIZE_MAX;
 }
 
-/* The order of the heap must not change under it: a task leaves it before its timers change and comes back after. */
+/* The order of the heap must not change under it: a task leaves it before its timers change and comes back
+ * after. */
 static void into_timers(struct kap_worker *w, struct kap_task *t)
 {
     if (t->shard && kap_shard_next_timer(t->shard))
@@ -165,7 +166,8 @@ static void drop_targets(struct kap_route *r)
 
 static int target_cmp(const void *a, const void *b)
 {
-    const struct kap_branch *x = ((const struct kap_target *)a)->branch, *y = ((const struct kap_target *)b)->branch;
+    const struct kap_branch *x = ((const struct kap_target *)a)->branch,
+                            *y = ((const struct kap_target *)b)->branch;
     if (x->task->seq != y->task->seq)
         return x->task->seq < y->task->seq ? -1 : 1;
     const int id_x = x->node ? x->node->gn->id : 0, id_y = y->node ? y->node->gn->id : 0;
@@ -253,8 +255,8 @@ static void deliver(struct kap_worker *w, const struct kap_target *to, struct ka
         kap_worker_task_failed(w, b->task);
 }
 
-/* With many series nearly every look-up below misses the processor's caches; what the points after this one need is
- * fetched in steps, each following the pointer that the step before has fetched. */
+/* With many series nearly every look-up below misses the processor's caches; what the points after this one
+ * need is fetched in steps, each following the pointer that the step before has fetched. */
 enum { FETCH_ROUTE = 12, FETCH_TARGETS = 8, FETCH_GROUP = 4 };
 
 static void fetch_ahead(const struct kap_worker *w, const struct kap_line_batch *b, size_t i)
@@ -343,7 +345,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-enum kap_status kap_worker_start(struct kap_worker *w, struct kap_engine *e, unsigned number, struct kap_error *err)
+enum kap_status kap_worker_start(struct kap_worker *w, struct kap_engine *e, unsigned number,
+                                 struct kap_error *err)
 {
     w->engine = e;
     w->number = number;

@@ -21,7 +21,8 @@ static const struct kap_tags *tags_of(const char *text)
 
 TEST(test_tags)
 {
-    const struct kap_tags *a = tags_of("b=2,a=1,c=3"), *b = tags_of("c=3,b=2,a=1"), *c = tags_of("a=1,b=2,c=4");
+    const struct kap_tags *a = tags_of("b=2,a=1,c=3"), *b = tags_of("c=3,b=2,a=1"),
+                          *c = tags_of("a=1,b=2,c=4");
     assert_true(kap_tags_eq(a, b));
     assert_true(a->hash == b->hash && a->hash != c->hash);
     assert_false(kap_tags_eq(a, c));
@@ -42,8 +43,8 @@ TEST(test_tags)
     kap_tags_unref(NULL);
 }
 
-static struct kap_group *get(struct kap_groups *gs, const char *dims, bool by_name, const char *name, const char *tags,
-                             bool empty)
+static struct kap_group *get(struct kap_groups *gs, const char *dims, bool by_name, const char *name,
+                             const char *tags, bool empty)
 {
     const struct kap_sym *names[8];
     struct kap_dims d = { .by_name = by_name, .names = names };
@@ -121,8 +122,13 @@ static struct kap_point sample(struct kap_field *f, const struct kap_tags *tags)
     f[2] = (struct kap_field){ kap_sym_c("i"), kap_value_i(-3) };
     f[3] = (struct kap_field){ kap_sym_c("b"), kap_value_b(true) };
     f[4] = (struct kap_field){ kap_sym_c("null"), { .type = KAP_MISSING } };
-    return (struct kap_point){ .time_ns = 1500000000, .db = kap_sym_empty, .rp = kap_sym_empty, .name = kap_sym_c("cpu"),
-                               .tags = tags, .nfields = 5, .fields = f };
+    return (struct kap_point){ .time_ns = 1500000000,
+                               .db = kap_sym_empty,
+                               .rp = kap_sym_empty,
+                               .name = kap_sym_c("cpu"),
+                               .tags = tags,
+                               .nfields = 5,
+                               .fields = f };
 }
 
 TEST(test_point_copy)
@@ -163,8 +169,10 @@ TEST(test_row_of_a_point)
     bool ok;
     KAP_AUTO_FREE char *got = row_text(kap_row_from_point(&p), &ok);
     assert_true(ok);
-    assert_string_equal(got, "{\"name\":\"cpu\",\"tags\":{\"dc\":\"x\",\"host\":\"a\"},\"columns\":[\"time\",\"b\",\"i\",\"null\","
-                             "\"s\",\"z\"],\"values\":[[\"1970-01-01T00:00:01.5Z\",true,-3,null,\"te\\u003cxt\",1.5]]}");
+    assert_string_equal(
+        got,
+        "{\"name\":\"cpu\",\"tags\":{\"dc\":\"x\",\"host\":\"a\"},\"columns\":[\"time\",\"b\",\"i\",\"null\","
+        "\"s\",\"z\"],\"values\":[[\"1970-01-01T00:00:01.5Z\",true,-3,null,\"te\\u003cxt\",1.5]]}");
     f[0].v = kap_value_f(__builtin_nan(""));
     KAP_AUTO_FREE char *nan = row_text(kap_row_from_point(&p), &ok);
     assert_false(ok);
@@ -189,8 +197,9 @@ TEST(test_row_of_a_batch)
     p.fields = f + 2;
     kap_batch_add(&b, &p);
     KAP_AUTO_FREE char *got = row_text(kap_row_from_batch(&b), &ok);
-    assert_string_equal(got, "{\"name\":\"cpu\",\"tags\":{\"dc\":\"x\"},\"columns\":[\"time\",\"host\",\"z\"],\"values\":["
-                             "[\"1970-01-01T00:00:01.5Z\",\"a\",1.5],[\"1970-01-01T00:00:01.5Z\",null,null]]}");
+    assert_string_equal(
+        got, "{\"name\":\"cpu\",\"tags\":{\"dc\":\"x\"},\"columns\":[\"time\",\"host\",\"z\"],\"values\":["
+             "[\"1970-01-01T00:00:01.5Z\",\"a\",1.5],[\"1970-01-01T00:00:01.5Z\",null,null]]}");
     kap_batch_clear(gs, &b);
     kap_group_unref(gs, b.begin.group);
     kap_tags_unref(tags);
@@ -213,8 +222,12 @@ TEST(test_values)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tags),        cmocka_unit_test(test_group_ids),    cmocka_unit_test(test_groups_are_shared),
-        cmocka_unit_test(test_point_copy),  cmocka_unit_test(test_row_of_a_point), cmocka_unit_test(test_row_of_a_batch),
+        cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_group_ids),
+        cmocka_unit_test(test_groups_are_shared),
+        cmocka_unit_test(test_point_copy),
+        cmocka_unit_test(test_row_of_a_point),
+        cmocka_unit_test(test_row_of_a_batch),
         cmocka_unit_test(test_values),
     };
     return RUN_TESTS(tests);

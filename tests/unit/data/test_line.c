@@ -1,4 +1,5 @@
-/* Line protocol: the forms and errors recorded from the reference, both parsers against each other, and back. */
+/* Line protocol: the forms and errors recorded from the reference, both parsers against each other, and back.
+ */
 #include "../test.h"
 
 #include "base/mem.h"
@@ -82,9 +83,12 @@ static void test_forms(void **state)
 {
     same("", "s", "");
     same("# comment\n\n", "s", "");
-    same("we\\,ird\\ na\\=me,t\\ ag=v\\,al\\=ue,e=\\\\x f\\ 1=\"str \\\"q\\\" \\\\ , =\",f2=-1.5e-3,f3=t,f4=FALSE,f5=-3i,"
-         "f6=True 1\n", "s",
-         "we,ird na=me|e=\\\\x|t ag=v,al=ue|f 1:string=str \"q\" \\ , =|f2:float=-0x1.89374bc6a7efap-10|f3:boolean=1|"
+    same("we\\,ird\\ na\\=me,t\\ ag=v\\,al\\=ue,e=\\\\x f\\ 1=\"str \\\"q\\\" \\\\ , "
+         "=\",f2=-1.5e-3,f3=t,f4=FALSE,f5=-3i,"
+         "f6=True 1\n",
+         "s",
+         "we,ird na=me|e=\\\\x|t ag=v,al=ue|f 1:string=str \"q\" \\ , "
+         "=|f2:float=-0x1.89374bc6a7efap-10|f3:boolean=1|"
          "f4:boolean=0|f5:int=-3|f6:boolean=1|1000000000\n");
     same("   m v=1 2\n", "s", "m|v:float=0x1p+0|2000000000\n");
     same("m v=1,w=\"\xc3\xa9\" -5", "s", "m|v:float=0x1p+0|w:string=\xc3\xa9|-5000000000\n");
@@ -133,14 +137,16 @@ static void test_errors(void **state)
         { "m v=1 1 2", "point is invalid" },
         { "m v=1 -", "strconv.ParseInt: parsing \"-\": invalid syntax" },
         { "m v=1 9223372036854775807", "time outside range -9223372036854775806 - 9223372036854775806" },
-        { "m v=1 99999999999999999999", "strconv.ParseInt: parsing \"99999999999999999999\": value out of range" },
+        { "m v=1 99999999999999999999",
+          "strconv.ParseInt: parsing \"99999999999999999999\": value out of range" },
         { "m =1 1", "missing field key" },
         { "m v=1,=2 1", "missing field key" },
         { "m v=1, 1", "invalid field format" },
         { "m,a=1,a=2 v=1 1", "duplicate tags" },
         { "m,b=1,a=2,b=3 v=1 1", "duplicate tags" },
-        { "m v=99999999999999999999i 1", "unable to parse integer 99999999999999999999: strconv.ParseInt: parsing "
-                                         "\"99999999999999999999\": value out of range" },
+        { "m v=99999999999999999999i 1",
+          "unable to parse integer 99999999999999999999: strconv.ParseInt: parsing "
+          "\"99999999999999999999\": value out of range" },
     };
     for (size_t i = 0; i < KAP_COUNT(cases); i++) {
         KAP_AUTO_FREE char *want = kap_asprintf("unable to parse '%s': %s", cases[i].line, cases[i].reason);
@@ -176,7 +182,8 @@ static void test_both_parsers_agree(void **state)
 {
     static const char alphabet[] = "mab,,== \\\"\n\t#0123459.-eEiutfTrueNn\x80";
     static const char *const seeds[] = { "m,a=b,c=d v=1.5,w=2i,s=\"x y\",t=true 1500000000000000000\n",
-                                         "m v=1,w=2 12\nm v=3,w=4 13\nm w=3,v=4 13\n", "cpu,host=a v=1e3 1\n" };
+                                         "m v=1,w=2 12\nm v=3,w=4 13\nm w=3,v=4 13\n",
+                                         "cpu,host=a v=1e3 1\n" };
     struct kap_random r;
     kap_random_seed(&r, 42);
     for (int round = 0; round < 60000; round++) {
@@ -236,7 +243,8 @@ static void test_write_and_read(void **state)
         static const char *const keys[] = { "host", "a b", "d,c=" };
         static const char *const vals[] = { "x", "y z", "q=,", "\xc3\xa9" };
         for (size_t i = 0; i < ntags; i++)
-            tags[i] = (struct kap_tag){ kap_sym_c(keys[i]), kap_str(vals[kap_random_below(&r, KAP_COUNT(vals))]) };
+            tags[i] =
+                (struct kap_tag){ kap_sym_c(keys[i]), kap_str(vals[kap_random_below(&r, KAP_COUNT(vals))]) };
         struct kap_field fields[3];
         static const char *const names[] = { "v", "w x", "y=\"z" };
         const uint32_t nfields = 1 + (uint32_t)kap_random_below(&r, 3);

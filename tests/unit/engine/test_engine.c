@@ -1,4 +1,5 @@
-/* The engine with its threads: who gets which points, waiting, failing tasks, and tasks that come and go under load. */
+/* The engine with its threads: who gets which points, waiting, failing tasks, and tasks that come and go
+ * under load. */
 #include "../test.h"
 
 #include "base/mem.h"
@@ -52,15 +53,18 @@ static void sink_finish(struct kap_node *n, void *state, int in)
     atomic_fetch_add(&finished, 1);
 }
 
-static const struct kap_node_run sink_run = {
-    .group_size = sizeof(int64_t), .open = sink_open, .close = sink_close, .point = sink_point, .finish = sink_finish
-};
+static const struct kap_node_run sink_run = { .group_size = sizeof(int64_t),
+                                              .open = sink_open,
+                                              .close = sink_close,
+                                              .point = sink_point,
+                                              .finish = sink_finish };
 static const struct kap_node_type sink_type = {
     .name = "sink", .kind = "sink", .wants = KAP_EDGE_ANY, .provides = KAP_EDGE_SAME,
     .config_size = sizeof(struct sink_config), .run = &sink_run
 };
 
-/* A root, and below it a source that selects by measurement and tag, groups by all tags, and tells the index so. */
+/* A root, and below it a source that selects by measurement and tag, groups by all tags, and tells the index
+ * so. */
 struct selection {
     const char *measurement, *tag, *value;
 };
@@ -78,7 +82,8 @@ static void pick_key(struct kap_node *n, void *state, struct kap_route_key *ret)
     ret->tag_value = kap_str(c->tag ? c->value : "");
 }
 
-static enum kap_wanted pick_route(struct kap_node *n, void *state, const struct kap_point *series, struct kap_group **group)
+static enum kap_wanted pick_route(struct kap_node *n, void *state, const struct kap_point *series,
+                                  struct kap_group **group)
 {
     const struct kap_sym *names[8];
     struct kap_dims dims = { .n = series->tags->n, .names = names };
@@ -99,7 +104,9 @@ static void pick_point(struct kap_node *n, void *state, void *gs, const struct k
     kap_emit_point(n, p);
 }
 
-static const struct kap_node_run pick_run = { .point = pick_point, .route_key = pick_key, .route = pick_route };
+static const struct kap_node_run pick_run = { .point = pick_point,
+                                              .route_key = pick_key,
+                                              .route = pick_route };
 static const struct kap_node_type pick_type = {
     .name = "from", .kind = "from", .wants = KAP_EDGE_STREAM, .provides = KAP_EDGE_STREAM,
     .config_size = sizeof(struct selection), .run = &pick_run
@@ -136,7 +143,9 @@ static enum kap_status start(struct kap_engine *e, const char *id, const struct 
 static void put(struct kap_engine *e, const char *rp, const char *lines)
 {
     struct kap_error err;
-    const struct kap_write w = { .db = KAP_STR("db"), .rp = kap_str(rp), .precision = KAP_STR("n"), .body = kap_str(lines) };
+    const struct kap_write w = {
+        .db = KAP_STR("db"), .rp = kap_str(rp), .precision = KAP_STR("n"), .body = kap_str(lines)
+    };
     OK(kap_engine_write(e, &w, NULL, &err), &err);
 }
 
@@ -195,11 +204,13 @@ TEST(test_routing)
     st.nodes[0].avg_exec_time_ns = st.nodes[1].avg_exec_time_ns = st.nodes[2].avg_exec_time_ns = 7;
     st.throughput = 0;
     kap_task_stats_json(&st, &j);
-    STR_EQ(kap_buf_str(&text),
-           "{\"task-stats\":{\"throughput\":0},\"node-stats\":{"
-           "\"from1\":{\"avg_exec_time_ns\":7,\"collected\":2,\"emitted\":1,\"errors\":0,\"working_cardinality\":0},"
-           "\"sink2\":{\"avg_exec_time_ns\":7,\"collected\":1,\"emitted\":0,\"errors\":0,\"working_cardinality\":1},"
-           "\"stream0\":{\"avg_exec_time_ns\":7,\"collected\":2,\"emitted\":2,\"errors\":0,\"working_cardinality\":0}}}");
+    STR_EQ(kap_buf_str(&text), "{\"task-stats\":{\"throughput\":0},\"node-stats\":{"
+                               "\"from1\":{\"avg_exec_time_ns\":7,\"collected\":2,\"emitted\":1,\"errors\":0,"
+                               "\"working_cardinality\":0},"
+                               "\"sink2\":{\"avg_exec_time_ns\":7,\"collected\":1,\"emitted\":0,\"errors\":0,"
+                               "\"working_cardinality\":1},"
+                               "\"stream0\":{\"avg_exec_time_ns\":7,\"collected\":2,\"emitted\":2,\"errors\":"
+                               "0,\"working_cardinality\":0}}}");
     kap_task_stats_done(&st);
     kap_graph_unref(g);
 
@@ -229,7 +240,9 @@ TEST(test_errors_and_counters)
 {
     struct kap_error err;
     struct kap_engine *e = make(1, (struct kap_engine_limits){ .max_measurements = 3 });
-    const struct kap_write w = { .db = KAP_STR("db"), .rp = KAP_STR("rp"), .body = KAP_STR("m v=1 1\nbad\nworse\n") };
+    const struct kap_write w = { .db = KAP_STR("db"),
+                                 .rp = KAP_STR("rp"),
+                                 .body = KAP_STR("m v=1 1\nbad\nworse\n") };
     FAILS(kap_engine_write(e, &w, NULL, &err), &err, "unable to parse 'bad': missing fields");
     put(e, "rp", "m v=1 1\nm,a=b v=1 1\nm2 v=1\n");
     put(e, "other", "m v=1\nm3 v=1\nm4 v=1\n");
@@ -289,7 +302,9 @@ TEST(test_waiting_for_room)
     sem_init(&room, 0, 0);
     int refused = 0;
     for (int i = 0; i < 100; i++) {
-        const struct kap_write w = { .db = KAP_STR("db"), .rp = KAP_STR("rp"), .body = KAP_STR("m v=1 1\nm v=2 2\n") };
+        const struct kap_write w = { .db = KAP_STR("db"),
+                                     .rp = KAP_STR("rp"),
+                                     .body = KAP_STR("m v=1 1\nm v=2 2\n") };
         struct kap_input *in;
         size_t n;
         OK(kap_engine_parse(e, &w, &in, &n, &err), &err);
@@ -313,8 +328,13 @@ TEST(test_loop_and_tap)
     const struct selection any = { 0 };
     OK(start(e, "t", &any, 1, (struct sink_config){ 1 }, &err), &err);
     const struct kap_field f = { kap_sym_c("v"), kap_value_i(3) };
-    const struct kap_point p = { .time_ns = 5, .db = kap_sym_c("db"), .rp = kap_sym_c("rp"), .name = kap_sym_c("m"),
-                                 .tags = kap_tags_empty, .nfields = 1, .fields = &f };
+    const struct kap_point p = { .time_ns = 5,
+                                 .db = kap_sym_c("db"),
+                                 .rp = kap_sym_c("rp"),
+                                 .name = kap_sym_c("m"),
+                                 .tags = kap_tags_empty,
+                                 .nfields = 1,
+                                 .fields = &f };
     OK(kap_engine_loop(e, &p, &err), &err);
     kap_engine_drain(e);
     assert_int_equal(time_sum[1], 5);
@@ -381,7 +401,8 @@ static void *write_on(void *arg)
     for (int64_t round = 0; !*l->stop || round < 20; round++) {
         KAP_AUTO_BUF struct kap_buf b = { 0 };
         for (int i = 0; i < 20; i++)
-            kap_buf_addf(&b, "m,writer=w%d,host=h%d v=%d %lld\n", l->number, (int)(round + i) % 90, i, (long long)round);
+            kap_buf_addf(&b, "m,writer=w%d,host=h%d v=%d %lld\n", l->number, (int)(round + i) % 90, i,
+                         (long long)round);
         put(l->e, "rp", b.p);
     }
     return NULL;
@@ -395,8 +416,9 @@ static void *come_and_go(void *arg)
         char id[16];
         snprintf(id, sizeof id, "t%d", (l->number + round) % 3);
         struct kap_error err;
-        const enum kap_status st = start(l->e, id, &sel[round % 3], 1,
-                                         (struct sink_config){ .number = 10, .fail_at = round % 7 == 0 ? 5 : 0 }, &err);
+        const enum kap_status st =
+            start(l->e, id, &sel[round % 3], 1,
+                  (struct sink_config){ .number = 10, .fail_at = round % 7 == 0 ? 5 : 0 }, &err);
         assert_true(st == KAP_OK || st == KAP_EEXIST);
         struct kap_task_stats stats;
         struct kap_graph *g;

@@ -62,8 +62,8 @@ static void save(struct kap_node *n, void *state, void *gs, struct kap_group *g,
         kap_buf_addn(out, gs, sizeof(int64_t));
 }
 
-static enum kap_status load(struct kap_node *n, void *state, void *gs, struct kap_group *g, struct kap_str data,
-                            struct kap_error *err)
+static enum kap_status load(struct kap_node *n, void *state, void *gs, struct kap_group *g,
+                            struct kap_str data, struct kap_error *err)
 {
     if (data.n != sizeof(int64_t))
         return kap_fail(err, KAP_EINVAL, "not a counter");
@@ -73,13 +73,23 @@ static enum kap_status load(struct kap_node *n, void *state, void *gs, struct ka
 
 static const char *const counters[] = { "first", "second", NULL };
 static const struct kap_node_run counter_run = {
-    .state_size = 8, .group_size = sizeof(int64_t), .open = counter_open, .close = counter_close,
-    .group_open = group_open, .group_close = group_close, .point = point, .timer = timer, .save = save, .load = load,
+    .state_size = 8,
+    .group_size = sizeof(int64_t),
+    .open = counter_open,
+    .close = counter_close,
+    .group_open = group_open,
+    .group_close = group_close,
+    .point = point,
+    .timer = timer,
+    .save = save,
+    .load = load,
     .counters = counters,
 };
-static const struct kap_node_type counter_type = {
-    .name = "counter", .kind = "counter", .wants = KAP_EDGE_STREAM, .provides = KAP_EDGE_STREAM, .run = &counter_run
-};
+static const struct kap_node_type counter_type = { .name = "counter",
+                                                   .kind = "counter",
+                                                   .wants = KAP_EDGE_STREAM,
+                                                   .provides = KAP_EDGE_STREAM,
+                                                   .run = &counter_run };
 
 static struct kap_dims by_host(void)
 {
@@ -94,8 +104,12 @@ static void feed(struct kap_rig *rig, const char *host, int64_t time_ns)
     const struct kap_tags *tags = kap_tags_new(&tag, 1);
     const struct kap_dims dims = by_host();
     struct kap_group *g = kap_groups_get(kap_rig_groups(rig), &dims, kap_sym_c("m"), tags, false);
-    const struct kap_point p = { .time_ns = time_ns, .db = kap_sym_empty, .rp = kap_sym_empty, .name = kap_sym_c("m"),
-                                 .tags = tags, .group = g };
+    const struct kap_point p = { .time_ns = time_ns,
+                                 .db = kap_sym_empty,
+                                 .rp = kap_sym_empty,
+                                 .name = kap_sym_c("m"),
+                                 .tags = tags,
+                                 .group = g };
     kap_rig_point(rig, "counter1", &p);
     kap_group_unref(kap_rig_groups(rig), g);
     kap_tags_unref(tags);
@@ -105,7 +119,8 @@ static struct kap_rig *make(void)
 {
     struct kap_rig *rig;
     struct kap_error err;
-    OK(kap_rig_new_node(&counter_type, KAP_EDGE_STREAM, NULL, NULL, &(struct kap_rig_options){ .now_ns = KAP_S }, &rig, &err),
+    OK(kap_rig_new_node(&counter_type, KAP_EDGE_STREAM, NULL, NULL,
+                        &(struct kap_rig_options){ .now_ns = KAP_S }, &rig, &err),
        &err);
     return rig;
 }
@@ -192,7 +207,8 @@ TEST(test_snapshot)
     kap_rig_free(rig);
     assert_int_equal(snapshot.n, again.n);
 
-    for (size_t n = 0; n < snapshot.n; n++) { /* cut anywhere, or with a byte changed: an error or a state, no crash */
+    for (size_t n = 0; n < snapshot.n;
+         n++) { /* cut anywhere, or with a byte changed: an error or a state, no crash */
         rig = make();
         KAP_AUTO_FREE char *copy = kap_strndup(snapshot.p, snapshot.n);
         (void)kap_rig_load(rig, kap_strn(copy, n), &err);
