@@ -14,7 +14,8 @@
 #include <time.h>
 
 #define OPEN_AFTER 5 /* failures in a row */
-#define HEAD_START_NS (25 * KAP_MS) /* that an attempt has before the next of its handler starts beside it */
+#define BACKLOG 16                   /* more deliveries waiting at a handler: attempts start side by side */
+#define HEAD_START_NS (250 * KAP_MS) /* else: that an attempt has before the next of its handler starts beside it */
 
 struct lane;
 struct queue;
@@ -310,7 +311,8 @@ static void pump(struct kap_dispatch *d, struct lane *l)
             kap_handler_unref(h);
             return;
         }
-        if (l->running && now_of(d) < l->started_ns + HEAD_START_NS) {
+        const bool few = l->pending - l->running <= BACKLOG;
+        if (few && l->running && now_of(d) < l->started_ns + HEAD_START_NS) {
             kap_handler_unref(h);
             wake_set(d, &l->wake, l->started_ns + HEAD_START_NS);
             curl_multi_wakeup(d->multi);
