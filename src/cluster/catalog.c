@@ -415,6 +415,17 @@ void kap_catalog_rebase(struct kap_catalog *c)
         c->peers[i]->equal_seq = 0;
 }
 
+void kap_catalog_seed(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id, struct kap_str blob)
+{
+    if (catalog_find(c, kind, id) || check_entry(c, kind, id, blob, NULL) != KAP_OK)
+        return;
+    const struct kap_catalog_entry to = { .kind = kind, .id = id, .blob = blob, .stamp = 1, .origin = c->config.self };
+    struct entry *e = entry_new(c, kind, id);
+    entry_set(c, e, &to);
+    entry_store(c, e, 0);
+    c->io.changed(c->io.ctx, &e->e, false);
+}
+
 void kap_catalog_detach(struct kap_catalog *c)
 {
     for (int k = 0; k < KAP_CATALOG_KINDS; k++) {

@@ -116,6 +116,8 @@ int64_t kap_catalog_deadline(const struct kap_catalog *c); /* mono_ns; INT64_MAX
 /* This member is being added to a cluster: what it holds becomes `foreign`, older than anything the adder has (the adder's
  * wins, the other is reported as CONFLICT), and its tombstones and members go. Everything is stored again. */
 void kap_catalog_rebase(struct kap_catalog *c);
+/* An entry that this member was told of while it is being added; any other version replaces it. After rebase. */
+void kap_catalog_seed(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id, struct kap_str blob);
 /* This member was removed: definitions stay, tombstones and all members but `self` go. */
 void kap_catalog_detach(struct kap_catalog *c);
 
