@@ -1,4 +1,5 @@
 #include "alert/event.h"
+#include <stdio.h>
 
 #include "base/mem.h"
 
@@ -423,4 +424,16 @@ enum kap_status kap_event_decode(struct kap_str data, struct kap_event **ret, st
     }
     *ret = ev;
     return KAP_OK;
+}
+
+void kap_event_key(const struct kap_event *ev, char out[KAP_EVENT_KEY_LEN + 1])
+{
+    const struct kap_str parts[] = { ev->topic, ev->task, ev->node, ev->run, ev->id };
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    kap_buf_addc(&b, 'x'); /* the second half hashes the text without it */
+    for (size_t i = 0; i < KAP_COUNT(parts); i++)
+        kap_buf_addf(&b, "%zu:%.*s", parts[i].n, KAP_STR_ARG(parts[i]));
+    kap_buf_addf(&b, "%lld,%d,%u", (long long)ev->time_ns, (int)ev->level, ev->nth);
+    snprintf(out, KAP_EVENT_KEY_LEN + 1, "%016llx%016llx", (unsigned long long)kap_str_hash(kap_buf_str(&b)),
+             (unsigned long long)kap_str_hash(kap_strn(b.p + 1, b.n - 1)));
 }

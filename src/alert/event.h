@@ -52,6 +52,9 @@ struct kap_event *kap_event_ref(struct kap_event *ev);
 void kap_event_unref(struct kap_event *ev); /* NULL is fine */
 /* The same event on another topic, without a copy of its data. Owned. */
 struct kap_event *kap_event_derive(struct kap_event *ev, struct kap_str topic);
+/* What makes the event itself, on every member the same, in 32 hexadecimal digits: for idempotency keys. */
+enum { KAP_EVENT_KEY_LEN = 32 };
+void kap_event_key(const struct kap_event *ev, char out[KAP_EVENT_KEY_LEN + 1]);
 /* The JSON that handlers send: id, message, details, time, duration, level, data, previousLevel, recoverable.
  * False: a NaN or Inf is in the data, which JSON has not; the text is then not to be used. */
 bool kap_event_json(const struct kap_event *ev, struct kap_json *j);

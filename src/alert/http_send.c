@@ -22,6 +22,14 @@ static void set_tls(CURL *e, const struct kap_http_out *o)
         curl_easy_setopt(e, CURLOPT_SSLKEY, o->key_file);
 }
 
+/* Names the event, so that an endpoint can tell a repetition (draft-ietf-httpapi-idempotency-key-header). */
+static void add_key(struct kap_http_send *s, const struct kap_event *ev)
+{
+    char key[KAP_EVENT_KEY_LEN + 1];
+    kap_event_key(ev, key);
+    s->headers = curl_slist_append(s->headers, kap_arena_printf(s->arena, "Idempotency-Key: %s", key));
+}
+
 static void set_request(struct kap_http_send *s)
 {
     CURL *e = s->easy;
@@ -76,6 +84,7 @@ enum kap_status kap_http_send_new(const struct kap_handler_type *type, const voi
         return kap_fail(err, KAP_EINTERNAL, "cannot start an HTTP request");
     }
     set_transport(s);
+    add_key(s, ev);
     set_request(s);
     *ret = s;
     return KAP_OK;

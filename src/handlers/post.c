@@ -113,10 +113,11 @@ static bool has_content_type(const struct kap_pairs *headers)
 }
 
 /* As the reference sends them: the endpoint's first, the handler's over them, the content type of JSON over all. */
-static const char **headers_of(const struct options *o, const struct kap_httppost_endpoint *e, bool json,
-                               struct kap_arena *arena)
+static const char **headers_of(const struct options *o, const struct kap_httppost_endpoint *e,
+                               const struct kap_handler_env *env, bool json, struct kap_arena *arena)
 {
     struct kap_pairs all = { 0 };
+    kap_pairs_set(&all, arena, KAP_STR("X-Kapacitor-Member"), kap_value_s(env->hostname)); /* who delivers */
     for (size_t i = 0; e && i < e->nheaders; i++)
         kap_pairs_set(&all, arena, e->headers[i].name, kap_value_s(e->headers[i].value));
     for (size_t i = 0; i < o->headers.n; i++)
@@ -151,7 +152,7 @@ static enum kap_status build(const void *options, const struct kap_handler_env *
     }
     if (json)
         KAP_TRY(kap_event_body(ev, arena, &ret->body, err));
-    ret->headers = headers_of(o, e, json, arena);
+    ret->headers = headers_of(o, e, env, json, arena);
     ret->timeout_ns = o->timeout_ns;
     ret->skip_verify = o->skip_verify;
     return KAP_OK;
