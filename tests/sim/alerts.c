@@ -34,7 +34,7 @@ struct disk {
 struct node {
     struct alerts *a;
     int number;
-    char id[16];
+    char id[32];
     struct kap_dedup *core;
     struct disk disk;
     struct view views[ALERTS_MEMBERS];
@@ -45,7 +45,7 @@ struct node {
 
 /* One event of the test's script. */
 struct produced {
-    char topic[16], id[16];
+    char topic[32], id[32];
     int64_t time_ns;
     int level, previous;
     int count[ALERTS_HANDLERS];
@@ -95,7 +95,7 @@ struct later {
     struct kap_dedup_key key;
     uint64_t token;
     int handler, other, how;
-    char topic[16], id[16];
+    char topic[32], id[32];
     int64_t time_ns;
     size_t event;
     struct kap_dedup_store op;
@@ -244,7 +244,7 @@ static void io_accept(void *ctx, const struct kap_dedup_event *ev, struct kap_de
         kap_dedup_add_handler(ret, kap_str(handler_names[h]));
     if (!ev->current)
         return;
-    char key[40], value[40];
+    char key[80], value[40];
     snprintf(key, sizeof key, "%.*s/%.*s", KAP_STR_ARG(ev->identity.topic), KAP_STR_ARG(ev->identity.id));
     snprintf(value, sizeof value, "%lld:%d", (long long)ev->identity.time_ns, ev->identity.level);
     free(kap_map_put(n->states, kap_str(key), kap_strdup(value)));
@@ -253,7 +253,7 @@ static void io_accept(void *ctx, const struct kap_dedup_event *ev, struct kap_de
 static bool io_state_get(void *ctx, struct kap_str topic, struct kap_str id, struct kap_buf *ret)
 {
     struct node *n = ctx;
-    char key[40];
+    char key[80];
     snprintf(key, sizeof key, "%.*s/%.*s", KAP_STR_ARG(topic), KAP_STR_ARG(id));
     const char *value = kap_map_get(n->states, kap_str(key));
     if (value)
@@ -264,7 +264,7 @@ static bool io_state_get(void *ctx, struct kap_str topic, struct kap_str id, str
 static void io_state_set(void *ctx, struct kap_str topic, struct kap_str id, struct kap_str blob)
 {
     struct node *n = ctx;
-    char key[40];
+    char key[80];
     snprintf(key, sizeof key, "%.*s/%.*s", KAP_STR_ARG(topic), KAP_STR_ARG(id));
     free(kap_map_put(n->states, kap_str(key), kap_strndup(blob.p, blob.n)));
 }
@@ -291,7 +291,7 @@ static void arrive(struct later *l)
         e->first_at = a->sim->now_ns;
     sim_trace(a->sim, "endpoint: %s/%s @%lld %s by member %d", l->topic, l->id, (long long)l->time_ns,
               handler_names[l->handler], l->node->number);
-    char key[64];
+    char key[96];
     snprintf(key, sizeof key, "%d %s %s %d", l->node->number, l->topic, l->id, l->handler);
     int64_t *last = kap_map_get(a->last_sent, kap_str(key));
     if (!last) {
