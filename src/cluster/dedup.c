@@ -396,11 +396,12 @@ void kap_dedup_stored(struct kap_dedup *d, uint64_t token, bool ok)
 
 /* ---- completion ---- */
 
-static void complete(struct kap_dedup *d, struct entry *e)
+/* `carried`: the owners have it, which says nothing about its deliveries, so no mark may stay. */
+static void complete(struct kap_dedup *d, struct entry *e, bool carried)
 {
     const bool alone = d->npeers <= 1;
     if (e->in_store) {
-        const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_FORGET, .key = e->key };
+        const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_FORGET, .key = e->key, .carried = carried };
         d->io.store(d->io.ctx, &op);
     }
     chain_unlink(e);
@@ -409,7 +410,7 @@ static void complete(struct kap_dedup *d, struct entry *e)
     if (e->due != INT64_MAX)
         kap_heap_remove(&d->due, e->heap_at);
     e->due = INT64_MAX;
-    if (alone || d->config.faults.no_marks) {
+    if (alone || carried || d->config.faults.no_marks) {
         kap_map_del(d->entries, key_bytes(&e->key));
         entry_free(e);
         return;
@@ -458,7 +459,7 @@ void dedup_settle(struct kap_dedup *d, struct entry *e)
                                                       : e->hands[i].state == HAND_WAIT;
     }
     if (finished)
-        complete(d, e);
+        complete(d, e, !owner);
     else
         dedup_due(d, e);
 }

@@ -79,6 +79,7 @@ struct kap_dedup_store {
     size_t nhandlers;
     struct kap_str handler, topic, id;
     uint64_t stamp;
+    bool carried;                    /* FORGET: the owners have the event now; no mark stays */
 };
 
 enum kap_dedup_notice_kind {

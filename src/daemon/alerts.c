@@ -235,7 +235,10 @@ static void dedup_store(void *ctx, const struct kap_dedup_store *op)
         kap_alert_db_done(a->db, key, op->handler, now, done, a, op->token);
         break;
     case KAP_DEDUP_STORE_FORGET:
-        kap_alert_db_forget(a->db, key, now);
+        if (op->carried)
+            kap_alert_db_drop(a->db, key);
+        else
+            kap_alert_db_forget(a->db, key, now);
         break;
     case KAP_DEDUP_STORE_STATE:
         kap_alert_db_put_state(a->db, op->topic, op->id, op->stamp, op->blob);

@@ -268,6 +268,14 @@ void kap_alert_db_forget(struct kap_alert_db *db, struct kap_alert_key key, int6
     count_mark(db, wall_ns);
 }
 
+void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key)
+{
+    const struct kap_db_value values[] = { kap_db_int((int64_t)key.hi), kap_db_int((int64_t)key.lo) };
+    kap_db_run(db->db, DROP_EVENT, values, 2, true, NULL, NULL, 0);
+    kap_db_run(db->db, CLEAR_PENDING, values, 2, true, NULL, NULL, 0);
+    kap_db_run(db->db, DROP_MARKS_OF, values, 2, false, NULL, NULL, 0);
+}
+
 void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struct kap_str id, uint64_t stamp,
                             struct kap_str blob)
 {

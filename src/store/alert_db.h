@@ -39,6 +39,8 @@ void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct
                        kap_db_done_fn done, void *ctx, uint64_t token);
 /* The event is complete: its row goes, a mark for all its handlers stays. */
 void kap_alert_db_forget(struct kap_alert_db *db, struct kap_alert_key key, int64_t wall_ns);
+/* The event is others' business now: its row goes, nothing stays. */
+void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key);
 void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struct kap_str id, uint64_t stamp, struct kap_str blob);
 void kap_alert_db_drop_topic(struct kap_alert_db *db, struct kap_str topic, uint64_t stamp);
 enum kap_status kap_alert_db_flush(struct kap_alert_db *db, struct kap_error *err);

@@ -178,7 +178,8 @@ static void disk_do(struct later *l)
             struct disk_event *e = disk_find(d, l->key);
             if (e)
                 e->gone = true;
-            disk_mark(d, l->key, "");
+            if (!l->op.carried)
+                disk_mark(d, l->key, "");
         }
     }
     if (l->token)
