@@ -87,7 +87,7 @@ class Membership(WithCluster):
         c.client('kapacitor-ctl', 'member', 'add', d.rpc_address)
         code, text = a.client('kapacitor-ctl', 'member', 'add', d.rpc_address, check=False)
         self.assertNotEqual(code, 0)
-        self.assertIn('another cluster', text)
+        self.assertIn('belongs to cluster', text)
         self.assertIn('member remove', text)
         self.assertEqual([len(m.cluster()['members']) for m in (a, b, c, d)], [2, 2, 2, 2])
         self.assertNotEqual(a.cluster()['cluster-id'], d.cluster()['cluster-id'])
