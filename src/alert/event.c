@@ -1,4 +1,5 @@
 #include "alert/event.h"
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/mem.h"

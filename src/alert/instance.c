@@ -1,4 +1,5 @@
 #include "alert/instance.h"
+#include <stdatomic.h>
 
 #include "base/mem.h"
 

@@ -152,9 +152,10 @@ void kap_duration_format_influx(struct kap_buf *b, int64_t ns)
     kap_buf_addc(b, 'u');
 }
 
-/* "1.5" of value/unit with at most `digits` decimals, zeros trimmed. */
+/* "1.5" of value/unit, zeros trimmed. */
 static void add_fraction(struct kap_buf *b, uint64_t value, uint64_t unit)
 {
+    unit = KAP_MAX(unit, 1);
     kap_number_u64(b, value / unit);
     uint64_t rest = value % unit;
     if (rest == 0)

@@ -95,7 +95,8 @@ void kap_json_escape(struct kap_buf *out, struct kap_str s, bool html)
         i += len ? len : 1;
         start = i;
     }
-    kap_buf_addn(out, s.p + start, s.n - start);
+    if (s.n > start)
+        kap_buf_addn(out, s.p + start, s.n - start);
     kap_buf_addc(out, '"');
 }
 

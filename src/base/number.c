@@ -26,6 +26,7 @@ static void digits_of(double f, int count, struct decimal *d)
     char text[832];
     snprintf(text, sizeof text, "%.*e", count - 1, fabs(f));
     d->negative = signbit(f);
+    d->digits[0] = '0';
     d->n = 0;
     const char *p = text;
     for (; *p != 'e'; p++)

@@ -1,6 +1,7 @@
 #include "base/sym.h"
 #include "base/mem.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Readers probe a table that never changes in place except by adding: a grown table is published whole and the old
  * one stays for readers that still hold it (tables double, so all old ones together are smaller than the new). */
@@ -15,10 +16,11 @@ static uint32_t count;
 static struct table **retired; /* kept reachable on purpose */
 static size_t nretired, retired_cap;
 
-static struct {
+/* A symbol without text, which needs no room for one but its end. */
+static const union {
     struct kap_sym sym;
-    char end;
-} empty = { .sym = { .id = 0, .n = 0, .hash = 0 } };
+    char bytes[sizeof(struct kap_sym) + 1];
+} empty;
 const struct kap_sym *const kap_sym_empty = &empty.sym;
 
 static struct kap_sym *probe(const struct table *t, struct kap_str s, uint64_t hash)

@@ -5,13 +5,11 @@
 #define KAP_BASE_SYM_H
 
 #include "base/str.h"
-#include <stdatomic.h>
 
 struct kap_sym {
     uint32_t id;            /* dense, from 1, in order of first use: never let output depend on it */
     uint32_t n;
     uint64_t hash;
-    _Atomic uint32_t flags; /* free for the engine */
     char s[];               /* terminated */
 };
 

@@ -1,55 +1,15 @@
-#include "daemon/cluster.h"
+#include "daemon/cluster_impl.h"
 #include "base/mem.h"
-#include "cluster/gossip_net.h"
-#include "cluster/member.h"
 #include "cluster/owners.h"
-#include "cluster/rpc_net.h"
-#include "store/catalog_db.h"
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MEMBER_CALL_NS (10 * INT64_C(1000000000))
 
-/* What is known of the RPC link to a member. */
-struct link {
-    kap_uuid id;
-    bool up;
-    unsigned hard_failures; /* resets and refusals since it was up: the process is probably gone */
-};
-
-struct kap_cluster {
-    struct kap_cluster_options opts;
-    struct kap_cluster_io io;
-    struct kap_catalog_db *db;
-    struct kap_catalog *catalog;
-    struct kap_members *members;
-    struct kap_rpc_net *rpc;
-    struct kap_gossip_net *gossip;
-    uv_timer_t timer;
-    struct kap_buf gossip_address, rpc_address, api_address;
-    struct link links[KAP_MEMBERS_MAX];
-    size_t nlinks;
-    bool list_dirty, life_dirty, removed_dirty, touched, closed, started;
-    uint64_t next_token;
-    void (*durable)(void *ctx, uint64_t token, enum kap_status status);
-    void *durable_ctx;
-    void (*left)(void *ctx);
-    void *left_ctx;
-    struct command *commands; /* of operators, waiting */
-    pthread_mutex_t lock;
-    pthread_cond_t finished;
-    /* For other threads, guarded by the lock. */
-    kap_uuid cluster_id;
-    kap_uuid living[KAP_MEMBERS_MAX]; /* the local member first */
-    size_t nliving, task_redundancy;
-};
-
 static void settle(void *arg);
 
-/* Something changed: what follows from it is done once the present callback is over. */
-static void touch(struct kap_cluster *c)
+void kap_cluster_touch(struct kap_cluster *c)
 {
     if (c->touched || c->closed)
         return;
@@ -75,7 +35,7 @@ static void stored_on_loop(void *arg)
 {
     struct stored *s = arg;
     kap_catalog_stored(s->c->catalog, s->token, s->ok);
-    touch(s->c);
+    kap_cluster_touch(s->c);
     kap_free(s);
 }
 
@@ -122,7 +82,7 @@ static void catalog_changed(void *ctx, const struct kap_catalog_entry *e, bool l
         kap_members_changed(c->members, e);
     else
         c->io.definition_changed(c->io.ctx, e, local);
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void catalog_done(void *ctx, uint64_t token, enum kap_status status)
@@ -176,7 +136,7 @@ static void on_member_answer(void *ctx, enum kap_status status, struct kap_str b
     struct kap_cluster *c = call->c;
     kap_members_answer(c->members, call->token, status, bytes, err);
     kap_free(call);
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void members_call(void *ctx, struct kap_str address, struct kap_str bytes, uint64_t token)
@@ -208,14 +168,14 @@ static void members_set_cluster_id(void *ctx, struct kap_str cluster_id)
     kap_rpc_net_set_cluster_id(c->rpc, kap_str(id));
     kap_log(KAP_LOG_INFO, "cluster", "cluster ID changed", kap_kv_s("cluster_id", id));
     c->list_dirty = true;
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void members_list_changed(void *ctx)
 {
     struct kap_cluster *c = ctx;
     c->list_dirty = true;
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void members_removed(void *ctx, struct kap_str by)
@@ -224,7 +184,7 @@ static void members_removed(void *ctx, struct kap_str by)
     kap_log(KAP_LOG_WARN, "cluster", "this member was removed from its cluster; tasks are kept, disabled",
             kap_kv_n("by", by));
     c->removed_dirty = true;
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void members_notice(void *ctx, const char *text)
@@ -232,70 +192,12 @@ static void members_notice(void *ctx, const char *text)
     kap_log(KAP_LOG_INFO, "cluster", text);
 }
 
-/* --- operators' commands, from other threads --- */
-
-struct command { /* on the stack of the thread that waits for it */
-    struct kap_cluster *c;
-    struct kap_str argument;
-    bool remove;
-    uint64_t token;
-    bool finished;
-    enum kap_status status;
-    struct kap_error *err;
-    struct command *next;
-};
-
-static void members_finished(void *ctx, uint64_t token, enum kap_status status, const struct kap_error *err)
-{
-    struct kap_cluster *c = ctx;
-    for (struct command **at = &c->commands; *at; at = &(*at)->next) {
-        struct command *cmd = *at;
-        if (cmd->token != token)
-            continue;
-        *at = cmd->next;
-        pthread_mutex_lock(&c->lock);
-        if (status != KAP_OK && err && cmd->err)
-            *cmd->err = *err;
-        cmd->status = status;
-        cmd->finished = true;
-        pthread_cond_broadcast(&c->finished);
-        pthread_mutex_unlock(&c->lock);
-        return;
-    }
-}
-
-static void command_on_loop(void *arg)
-{
-    struct command *cmd = arg;
-    struct kap_cluster *c = cmd->c;
-    cmd->token = ++c->next_token;
-    cmd->next = c->commands;
-    c->commands = cmd;
-    if (cmd->remove)
-        kap_members_remove(c->members, cmd->argument, cmd->token);
-    else
-        kap_members_add(c->members, cmd->argument, cmd->token);
-    touch(c);
-}
-
-static enum kap_status run_command(struct kap_cluster *c, struct kap_str argument, bool remove, struct kap_error *err)
-{
-    struct command cmd = { .c = c, .argument = argument, .remove = remove, .err = err };
-    if (!kap_loop_call(c->opts.loop, command_on_loop, &cmd))
-        return kap_fail(err, KAP_ESTATE, "the server is shutting down");
-    pthread_mutex_lock(&c->lock);
-    while (!cmd.finished)
-        pthread_cond_wait(&c->finished, &c->lock);
-    pthread_mutex_unlock(&c->lock);
-    return cmd.status;
-}
-
 /* --- RPC --- */
 
 static enum kap_members_welcome rpc_hello(void *ctx, const struct kap_rpc_hello *hello)
 {
     struct kap_cluster *c = ctx;
-    touch(c);
+    kap_cluster_touch(c);
     return kap_members_hello(c->members, kap_str(hello->member_id), kap_str(hello->cluster_id),
                              kap_str(hello->rpc_address));
 }
@@ -307,7 +209,7 @@ static void rpc_message(void *ctx, struct kap_str member, enum kap_rpc_channel c
         kap_catalog_message(c->catalog, member, bytes);
     else if (channel == KAP_RPC_DEDUP)
         c->io.dedup_message(c->io.ctx, member, bytes);
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void rpc_request(void *ctx, struct kap_str from, enum kap_rpc_channel channel, uint64_t call, struct kap_str bytes)
@@ -315,7 +217,7 @@ static void rpc_request(void *ctx, struct kap_str from, enum kap_rpc_channel cha
     struct kap_cluster *c = ctx;
     if (channel == KAP_RPC_MEMBER) {
         kap_members_request(c->members, from, call, bytes);
-        touch(c);
+        kap_cluster_touch(c);
         return;
     }
     struct kap_error err;
@@ -323,7 +225,7 @@ static void rpc_request(void *ctx, struct kap_str from, enum kap_rpc_channel cha
                       (struct kap_str){ 0 }, &err);
 }
 
-static struct link *find_link(struct kap_cluster *c, struct kap_str id)
+static struct kap_cluster_link *find_link(struct kap_cluster *c, struct kap_str id)
 {
     for (size_t i = 0; i < c->nlinks; i++)
         if (kap_str_is(id, c->links[i].id))
@@ -334,7 +236,7 @@ static struct link *find_link(struct kap_cluster *c, struct kap_str id)
 static void rpc_link(void *ctx, struct kap_str member, bool up, bool hard, const char *why)
 {
     struct kap_cluster *c = ctx;
-    struct link *link = find_link(c, member);
+    struct kap_cluster_link *link = find_link(c, member);
     if (!link)
         return;
     if (up != link->up)
@@ -344,7 +246,7 @@ static void rpc_link(void *ctx, struct kap_str member, bool up, bool hard, const
     link->up = up;
     kap_catalog_link(c->catalog, member, up);
     c->life_dirty = true;
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 static void rpc_notice(void *ctx, const char *text, struct kap_str peer)
@@ -391,19 +293,14 @@ static void gossip_event(void *ctx, const struct kap_swim_event *ev)
         c->left = NULL;
         kap_loop_post(c->opts.loop, left, c->left_ctx);
     }
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 /* --- what follows from changes --- */
 
-static const struct kap_swim_member *seen(const struct kap_cluster *c, const char *id)
+static enum kap_dedup_life life_of(const struct kap_cluster *c, const struct kap_member_info *m, const struct kap_cluster_link *link)
 {
-    return kap_swim_find(kap_gossip_core(c->gossip), kap_str(id));
-}
-
-static enum kap_dedup_life life_of(const struct kap_cluster *c, const struct kap_member_info *m, const struct link *link)
-{
-    const struct kap_swim_member *s = seen(c, m->id);
+    const struct kap_swim_member *s = kap_cluster_seen(c, m->id);
     if (s && (s->status == KAP_SWIM_FAILED || s->status == KAP_SWIM_LEFT))
         return KAP_DEDUP_DEAD;
     /* A reset and then a refusal: nobody listens there any more. One of them and a failed probe is as good. */
@@ -419,7 +316,7 @@ static void tell_lives(struct kap_cluster *c)
     const size_t n = KAP_MIN(kap_members_count(c->members), (size_t)KAP_MEMBERS_MAX);
     for (size_t i = 0; i < n; i++) {
         const struct kap_member_info *m = kap_members_at(c->members, i);
-        const struct link *link = i > 0 ? find_link(c, kap_str(m->id)) : NULL;
+        const struct kap_cluster_link *link = i > 0 ? find_link(c, kap_str(m->id)) : NULL;
         lives[i] = (struct kap_dedup_member){ .id = kap_str(m->id),
                                               .life = i == 0 ? KAP_DEDUP_ALIVE : life_of(c, m, link),
                                               .linked = link && link->up };
@@ -437,7 +334,7 @@ static void tell_lives(struct kap_cluster *c)
 
 static void follow_links(struct kap_cluster *c)
 {
-    struct link links[KAP_MEMBERS_MAX];
+    struct kap_cluster_link links[KAP_MEMBERS_MAX] = { 0 };
     struct kap_rpc_peer peers[KAP_MEMBERS_MAX];
     struct kap_gossip_seed seeds[KAP_MEMBERS_MAX];
     struct kap_str ids[KAP_MEMBERS_MAX];
@@ -449,8 +346,8 @@ static void follow_links(struct kap_cluster *c)
         ids[i] = kap_str(m->id);
         if (i == 0)
             continue; /* ourselves */
-        const struct link *known = find_link(c, kap_str(m->id));
-        links[others] = known ? *known : (struct link){ 0 };
+        const struct kap_cluster_link *known = find_link(c, kap_str(m->id));
+        links[others] = known ? *known : (struct kap_cluster_link){ 0 };
         memcpy(links[others].id, m->id, sizeof links[others].id);
         peers[others] = (struct kap_rpc_peer){ kap_str(m->id), m->rpc_address };
         seeds[others] = (struct kap_gossip_seed){ m->id, kap_arena_str(arena, m->gossip_address).p };
@@ -479,7 +376,7 @@ static void follow_gossip(struct kap_cluster *c)
 
 static void on_timer(uv_timer_t *timer)
 {
-    touch(timer->data);
+    kap_cluster_touch(timer->data);
 }
 
 static void arm(struct kap_cluster *c)
@@ -646,7 +543,7 @@ static void open_members(struct kap_cluster *c)
     config.self.api_address = kap_buf_str(&c->api_address);
     config.self.roles = KAP_STR("worker");
     config.self.hostname = c->opts.hostname;
-    const struct kap_members_io io = { .call = members_call, .reply = members_reply, .finished = members_finished,
+    const struct kap_members_io io = { .call = members_call, .reply = members_reply, .finished = kap_cluster_command_finished,
                                        .set_cluster_id = members_set_cluster_id, .list_changed = members_list_changed,
                                        .removed = members_removed, .notice = members_notice, .ctx = c };
     c->members = kap_members_new(&config, &io);
@@ -678,7 +575,7 @@ void kap_cluster_start(struct kap_cluster *c)
     c->started = true;
     c->list_dirty = true;
     kap_members_start(c->members);
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 void kap_cluster_leave(struct kap_cluster *c, void (*done)(void *ctx), void *ctx)
@@ -727,7 +624,7 @@ struct kap_catalog *kap_cluster_catalog(struct kap_cluster *c)
 
 void kap_cluster_settle(struct kap_cluster *c)
 {
-    touch(c);
+    kap_cluster_touch(c);
 }
 
 bool kap_cluster_places(struct kap_cluster *c, struct kap_str task)
@@ -755,125 +652,4 @@ void kap_cluster_on_durable(struct kap_cluster *c, void (*fn)(void *ctx, uint64_
 bool kap_cluster_send(struct kap_cluster *c, struct kap_str member, struct kap_str bytes)
 {
     return kap_rpc_net_send(c->rpc, member, KAP_RPC_DEDUP, bytes);
-}
-
-/* --- what the API shows --- */
-
-struct listing {
-    struct kap_cluster *c;
-    struct kap_arena *arena;
-    struct kap_api_member members[KAP_MEMBERS_MAX];
-    size_t n;
-    bool initialized;
-};
-
-static const char *status_of(const struct kap_cluster *c, const struct kap_member_info *m)
-{
-    const struct kap_swim_member *s = seen(c, m->id);
-    if (s)
-        return kap_swim_status_name(s->status);
-    return kap_rpc_net_linked(c->rpc, kap_str(m->id)) ? "alive" : "failed";
-}
-
-static void list_on_loop(void *arg)
-{
-    struct listing *l = arg;
-    const struct kap_cluster *c = l->c;
-    l->initialized = kap_members_initialized(c->members);
-    l->n = KAP_MIN(kap_members_count(c->members), (size_t)KAP_MEMBERS_MAX);
-    for (size_t i = 0; i < l->n; i++) {
-        const struct kap_member_info *m = kap_members_at(c->members, i);
-        l->members[i] = (struct kap_api_member){
-            .id = kap_arena_str(l->arena, kap_str(m->id)),
-            .gossip_address = kap_arena_str(l->arena, m->gossip_address),
-            .rpc_address = kap_arena_str(l->arena, m->rpc_address),
-            .api_address = kap_arena_str(l->arena, m->api_address),
-            .roles = kap_arena_str(l->arena, m->roles),
-            .status = kap_str(i == 0 ? "alive" : status_of(c, m)),
-        };
-    }
-}
-
-static void api_members(void *ctx, void (*fn)(void *fn_ctx, const struct kap_api_member *m), void *fn_ctx)
-{
-    KAP_AUTO_ARENA struct kap_arena *arena = kap_arena_new();
-    struct listing l = { .c = ctx, .arena = arena };
-    kap_loop_call(l.c->opts.loop, list_on_loop, &l);
-    for (size_t i = 0; i < l.n; i++)
-        fn(fn_ctx, &l.members[i]);
-}
-
-static bool api_initialized(void *ctx)
-{
-    KAP_AUTO_ARENA struct kap_arena *arena = kap_arena_new();
-    struct listing l = { .c = ctx, .arena = arena };
-    kap_loop_call(l.c->opts.loop, list_on_loop, &l);
-    return l.initialized;
-}
-
-static void api_ids(void *ctx, char cluster_id[37], char server_id[37])
-{
-    struct kap_cluster *c = ctx;
-    pthread_mutex_lock(&c->lock);
-    memcpy(cluster_id, c->cluster_id, sizeof c->cluster_id);
-    pthread_mutex_unlock(&c->lock);
-    memcpy(server_id, c->opts.identity->server_id, sizeof c->opts.identity->server_id);
-}
-
-static enum kap_status api_add(void *ctx, struct kap_str rpc_address, struct kap_error *err)
-{
-    return run_command(ctx, rpc_address, false, err);
-}
-
-static enum kap_status api_remove(void *ctx, struct kap_str member_id, struct kap_error *err)
-{
-    return run_command(ctx, member_id, true, err);
-}
-
-void kap_cluster_api(struct kap_cluster *c, struct kap_api_cluster *ret)
-{
-    *ret = (struct kap_api_cluster){ .ctx = c, .members = api_members, .initialized = api_initialized, .ids = api_ids,
-                                     .add = api_add, .remove = api_remove };
-}
-
-struct stats {
-    struct kap_cluster *c;
-    struct kap_catalog_stats catalog;
-    struct kap_rpc_net_stats rpc;
-    struct kap_swim_stats swim;
-    size_t members;
-};
-
-static void stats_on_loop(void *arg)
-{
-    struct stats *s = arg;
-    s->catalog = kap_catalog_stats(s->c->catalog);
-    s->rpc = kap_rpc_net_stats(s->c->rpc);
-    s->swim = kap_swim_stats(kap_gossip_core(s->c->gossip));
-    s->members = kap_members_count(s->c->members);
-}
-
-void kap_cluster_stats(struct kap_cluster *c, struct kap_api_stats *w)
-{
-    struct stats s = { .c = c };
-    if (!kap_loop_call(c->opts.loop, stats_on_loop, &s))
-        return;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } figures[] = {
-        { "members", s.members }, { "definitions", s.catalog.entries }, { "tombstones", s.catalog.tombstones },
-        { "definitions_unstored", s.catalog.unstored }, { "members_behind", s.catalog.peers_behind },
-        { "catalog_pushes", s.catalog.pushes }, { "catalog_repairs", s.catalog.repairs },
-        { "rpc_links", s.rpc.links }, { "rpc_messages_in", s.rpc.messages_in },
-        { "rpc_messages_out", s.rpc.messages_out }, { "rpc_dropped", s.rpc.dropped },
-        { "gossip_bytes_in", s.swim.bytes_in }, { "gossip_bytes_out", s.swim.bytes_out },
-        { "gossip_bad_datagrams", s.swim.bad_datagrams }, { "gossip_refused", s.swim.refused },
-        { "probes", s.swim.probes }, { "probes_failed", s.swim.probes_failed }, { "suspicions", s.swim.suspicions },
-        { "failures", s.swim.failures },
-    };
-    kap_api_stat_begin(w, "kapacitor_cluster", NULL);
-    for (size_t i = 0; i < KAP_COUNT(figures); i++)
-        kap_api_stat_value(w, figures[i].name, (int64_t)figures[i].value);
-    kap_api_stat_end(w);
 }

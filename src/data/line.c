@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 
+#include <stdatomic.h>
 #include <math.h>
 
 #ifdef __SSE2__

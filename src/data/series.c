@@ -1,4 +1,5 @@
 #include "data/series.h"
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "base/mem.h"

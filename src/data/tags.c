@@ -1,4 +1,5 @@
 #include "data/tags.h"
+#include <stdatomic.h>
 
 #include "base/mem.h"
 

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <stdatomic.h>
 #include <time.h>
 
 /* How often a message that enters is timed, node by node; and the share of the newest in the moving average.

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 static const struct kap_engine_limits default_limits = {

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum { ERRORS_LOGGED_PER_WINDOW = 10 };

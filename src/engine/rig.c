@@ -6,6 +6,7 @@
 #include "data/line.h"
 #include "engine/run.h"
 
+#include <stdatomic.h>
 #include <inttypes.h>
 
 struct hook {

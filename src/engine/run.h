@@ -8,6 +8,7 @@
 #define KAP_ENGINE_RUN_H
 
 #include "base/heap.h"
+#include <stdatomic.h>
 #include "base/map.h"
 #include "engine/capture.h"
 #include "engine/stats.h"

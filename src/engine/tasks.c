@@ -1,5 +1,6 @@
 /* Starting, stopping and watching tasks. */
 #include "engine/core.h"
+#include <stdatomic.h>
 
 #include "base/log.h"
 #include "base/mem.h"

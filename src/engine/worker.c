@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <stdatomic.h>
 #include <time.h>
 
 /* How long a worker sleeps at most while timers are set: the wall clock may be moved under it. */

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/run.h"
 
+#include <stdatomic.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
