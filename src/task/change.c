@@ -67,7 +67,7 @@ static enum kap_status check_script(struct kap_tasks *t, struct kap_definition *
     if (def->type == KAP_TASK_INVALID)
         return kap_fail(err, KAP_EINVAL, "invalid task type: invalid");
     struct kap_graph *graph;
-    if (kap_definition_graph(t, def, is_template, &graph, NULL, err) != KAP_OK) {
+    if (kap_definition_graph(t, def, is_template, &graph, NULL, NULL, err) != KAP_OK) {
         kap_wrap(err, "invalid TICKscript");
         return KAP_EINVAL;
     }
@@ -413,7 +413,7 @@ static enum kap_status update_template(struct kap_tasks *t, const struct kap_def
     if (rq->script.n > 0)
         def->script = kap_arena_str(def->arena, rq->script);
     enum kap_status st = check_id("template", def->id, err);
-    if (st == KAP_OK && kap_definition_graph(t, def, true, &graph, NULL, err) != KAP_OK) {
+    if (st == KAP_OK && kap_definition_graph(t, def, true, &graph, NULL, NULL, err) != KAP_OK) {
         kap_wrap(err, "invalid TICKscript");
         st = KAP_EINVAL;
     }

@@ -92,10 +92,11 @@ void kap_tasks_set_error(struct kap_tasks *t, struct kap_str id, const char *err
 enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *def, struct kap_error *err);
 void kap_tasks_halt(struct kap_tasks *t, struct kap_str id, bool finish);
 
-/* Evaluates a definition's script; texts without a prefix. `vars` may be NULL. */
+/* Evaluates a definition's script; texts without a prefix. `vars` may be NULL. `warnings` gets a string for
+ * each thing that cannot work although the reference accepts it; NULL: not wanted. */
 enum kap_status kap_definition_graph(const struct kap_tasks *t, const struct kap_definition *def,
                                      bool is_template, struct kap_graph **ret, struct kap_tick_vars *vars,
-                                     struct kap_error *err);
+                                     struct kap_json *warnings, struct kap_error *err);
 /* Parses, with the prefix that the API shows. */
 enum kap_status kap_script_parse(struct kap_str script, struct kap_tick_script **ret, struct kap_error *err);
 

@@ -157,9 +157,16 @@ enum kap_status kap_script_parse(struct kap_str script, struct kap_tick_script *
     return KAP_EINVAL;
 }
 
+static void write_warning(void *ctx, int line, int character, const char *message)
+{
+    KAP_AUTO_BUF struct kap_buf text = { 0 };
+    kap_buf_addf(&text, "line %d char %d: %s", line, character, message);
+    kap_json_str(ctx, kap_buf_str(&text));
+}
+
 enum kap_status kap_definition_graph(const struct kap_tasks *t, const struct kap_definition *def,
                                      bool is_template, struct kap_graph **ret, struct kap_tick_vars *vars,
-                                     struct kap_error *err)
+                                     struct kap_json *warnings, struct kap_error *err)
 {
     struct kap_tick_script *script;
     KAP_TRY(kap_tick_parse(def->script, &script, err));
@@ -167,7 +174,9 @@ enum kap_status kap_definition_graph(const struct kap_tasks *t, const struct kap
                                           .type = def->type,
                                           .vars = &def->vars,
                                           .deadman = t->opt.deadman,
-                                          .is_template = is_template };
+                                          .is_template = is_template,
+                                          .warn = warnings ? write_warning : NULL,
+                                          .warn_ctx = warnings };
     const enum kap_status st = kap_tick_eval(script, &opt, ret, vars, NULL, err);
     kap_tick_script_unref(script);
     return st;
@@ -183,7 +192,7 @@ static bool is_placed(const struct kap_tasks *t, struct kap_str id)
 static enum kap_status start(struct kap_tasks *t, const struct kap_definition *def, struct kap_error *err)
 {
     struct kap_graph *graph;
-    KAP_TRY(kap_definition_graph(t, def, false, &graph, NULL, err));
+    KAP_TRY(kap_definition_graph(t, def, false, &graph, NULL, NULL, err));
     char run[24];
     snprintf(run, sizeof run, "%lld", (long long)def->run_ns);
     const struct kap_task_options opt = { .id = def->id,

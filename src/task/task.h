@@ -55,7 +55,8 @@ struct kap_task_view {
     int64_t offset, limit;  /* lists */
 };
 
-/* `body` is the JSON of a request. On success `out` has the whole object as the API shows it. */
+/* `body` is the JSON of a request. On success `out` has the whole object as the API shows it, with a member
+ * "warnings" (texts) when something in the script is sure to fail once the task runs. */
 enum kap_status kap_task_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out,
                                 struct kap_error *err);
 enum kap_status kap_task_update(struct kap_tasks *t, struct kap_str id, struct kap_str body,

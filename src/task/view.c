@@ -17,6 +17,7 @@ struct viewed { /* one definition, and what is worked out for it at most once */
     struct kap_graph *graph;       /* evaluated; NULL: it cannot be, `problem` says why */
     struct kap_tick_vars declared; /* templates */
     struct kap_error problem;
+    struct kap_buf warnings; /* JSON array of strings; lists do not show them */
     struct kap_task_stats stats; /* when executing */
     struct kap_graph *running;
     char *error; /* of running */
@@ -25,10 +26,14 @@ struct viewed { /* one definition, and what is worked out for it at most once */
 static void look(struct viewed *v)
 {
     const bool is_template = v->kind == KAP_DEFINITION_TEMPLATE;
+    struct kap_json warnings;
+    kap_json_init(&warnings, &v->warnings, false);
+    kap_json_array(&warnings);
     v->problem.msg[0] = '\0';
     if (kap_definition_graph(v->tasks, v->def, is_template, &v->graph, is_template ? &v->declared : NULL,
-                             &v->problem) != KAP_OK)
+                             v->in_list ? NULL : &warnings, &v->problem) != KAP_OK)
         v->graph = NULL;
+    kap_json_array_end(&warnings);
     struct kap_engine *engine = v->tasks->opt.engine;
     if (is_template)
         return;
@@ -45,6 +50,7 @@ static void look_away(struct viewed *v)
         kap_task_stats_done(&v->stats);
         kap_graph_unref(v->running);
     }
+    kap_buf_done(&v->warnings);
     kap_free(v->error);
 }
 
@@ -269,6 +275,10 @@ enum kap_status kap_definition_show(struct kap_tasks *t, enum kap_definition_kin
             continue;
         kap_json_key(&j, fields[i].name);
         fields[i].write(&j, &v);
+    }
+    if (v.warnings.n > strlen("[]")) {
+        kap_json_key(&j, "warnings");
+        kap_json_raw(&j, kap_buf_str(&v.warnings));
     }
     kap_json_object_end(&j);
     look_away(&v);

@@ -575,6 +575,7 @@ static enum kap_status escape_node(struct escaper *e, struct context *c, struct 
 
 static enum kap_status fail(struct escaper *e, const struct kap_tnode *n, const char *message, const char *what)
 {
+    e->t->mistake = n->pos;
     return kap_fail(e->err, KAP_EINVAL, "html/template:%s:%zu: %s%s", e->t->name, kap_template_line(e->t, n->pos), what,
                     message);
 }
@@ -674,6 +675,7 @@ enum kap_status kap_template_escape(struct kap_template *t, struct kap_error *er
     struct done root = { .body = t->root, .start = c, .end = c };
     e.done = &root;
     KAP_TRY(escape_node(&e, &c, t->root));
+    t->mistake = t->text.n;
     if (c.state != ST_TEXT)
         return kap_fail(err, KAP_EINVAL, "html/template: \"%s\" ends in a non-text context", t->name);
     return KAP_OK;

@@ -35,11 +35,9 @@ static enum kap_status fail(struct state *s, const struct kap_tnode *n, const ch
     kap_buf_vaddf(&message, fmt, ap);
     va_end(ap);
     kap_tnode_text(&node, n);
-    size_t column = 0;
-    while (column < n->pos && s->t->text.p[n->pos - column - 1] != '\n')
-        column++;
     return kap_fail(s->err, KAP_EINVAL, "template: %s:%zu:%zu: executing \"%s\" at <%s>: %s", s->t->name,
-                    kap_template_line(s->t, n->pos), column, s->name, kap_buf_str(&node).p, kap_buf_str(&message).p);
+                    kap_template_line(s->t, n->pos),
+                    kap_template_column(s->t, n->pos), s->name, kap_buf_str(&node).p, kap_buf_str(&message).p);
 }
 
 static enum kap_status step(struct state *s, const struct kap_tnode *n)
@@ -187,6 +185,32 @@ static enum kap_status eval_operand(struct state *s, struct kap_tvalue dot, cons
     }
 }
 
+/* and, or: what decides ends the evaluation, so that "and (index .Fields "v") (gt ..)" guards what follows. What the
+ * pipeline hands on is the last argument. */
+static enum kap_status eval_choice(struct state *s, struct kap_tvalue dot, const struct kap_tnode *cmd,
+                                   const struct kap_tvalue *final, struct kap_tvalue *ret)
+{
+    const struct args none = { .n = 0 };
+    const bool decisive = strcmp(cmd->items[0]->fn->name, "or") == 0;
+    KAP_TRY(step(s, cmd));
+    for (size_t i = 1; i < cmd->nitems; i++) {
+        KAP_TRY(eval_operand(s, dot, cmd->items[i], cmd, &none, ret));
+        if (kap_t_truth(*ret) == decisive)
+            return KAP_OK;
+    }
+    if (final)
+        *ret = *final;
+    return KAP_OK;
+}
+
+static bool is_choice(const struct kap_tnode *cmd, const struct kap_tvalue *final)
+{
+    const struct kap_tnode *first = cmd->items[0];
+    if (first->kind != KAP_N_FUNCTION || (cmd->nitems == 1 && !final))
+        return false;
+    return strcmp(first->fn->name, "and") == 0 || strcmp(first->fn->name, "or") == 0;
+}
+
 static enum kap_status eval_command(struct state *s, struct kap_tvalue dot, const struct kap_tnode *cmd,
                                     const struct kap_tvalue *final, struct kap_tvalue *ret)
 {
@@ -195,6 +219,8 @@ static enum kap_status eval_command(struct state *s, struct kap_tvalue dot, cons
     const struct args none = { .n = 0 };
     if (first->kind == KAP_N_NIL)
         return fail(s, first, "nil is not a command");
+    if (is_choice(cmd, final))
+        return eval_choice(s, dot, cmd, final, ret);
     for (size_t i = 1; i < cmd->nitems; i++)
         KAP_TRY(eval_operand(s, dot, cmd->items[i], cmd, &none, &args.v[args.n++]));
     if (final)

@@ -81,6 +81,7 @@ struct kap_template {
     unsigned flags;
     struct kap_tnode *root;
     struct kap_tdefine *defines;
+    size_t mistake;                 /* byte in the text that the failure of parsing is about */
 };
 
 /* Functions: false: the message is in err. */
@@ -109,6 +110,7 @@ enum kap_status kap_template_escape(struct kap_template *t, struct kap_error *er
 struct kap_tnode *kap_template_find(const struct kap_template *t, struct kap_str name);
 void kap_tnode_text(struct kap_buf *b, const struct kap_tnode *n);                   /* as Go prints it in messages */
 size_t kap_template_line(const struct kap_template *t, size_t pos);                  /* from 1 */
+size_t kap_template_column(const struct kap_template *t, size_t pos);                /* bytes before pos in its line */
 /* escapers.c: appends the escaped form of v */
 void kap_tescape(struct kap_buf *b, enum kap_tescaper how, struct kap_tvalue v);
 /* value.c */

@@ -353,6 +353,14 @@ size_t kap_template_line(const struct kap_template *t, size_t pos)
     return line;
 }
 
+size_t kap_template_column(const struct kap_template *t, size_t pos)
+{
+    size_t column = 0;
+    while (column < pos && t->text.p[pos - column - 1] != '\n')
+        column++;
+    return column;
+}
+
 static enum kap_status fail(struct parser *ps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static enum kap_status fail(struct parser *ps, const char *fmt, ...)
 {
@@ -361,6 +369,7 @@ static enum kap_status fail(struct parser *ps, const char *fmt, ...)
     va_start(ap, fmt);
     kap_buf_vaddf(&b, fmt, ap);
     va_end(ap);
+    ps->t->mistake = ps->line_pos;
     kap_fail(ps->err, KAP_EINVAL, "template: %s:%zu: %s", ps->t->name, kap_template_line(ps->t, ps->line_pos),
              kap_buf_str(&b).p);
     return KAP_EINVAL;

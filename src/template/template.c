@@ -2,8 +2,9 @@
 #include "base/mem.h"
 #include "template/internal.h"
 
-enum kap_status kap_template_new(const char *name, struct kap_str text, unsigned flags, struct kap_template **ret,
-                                 struct kap_error *err)
+/* *ret is set on failure as well, unless the text is too long: it knows the place then. */
+static enum kap_status compile(const char *name, struct kap_str text, unsigned flags, struct kap_template **ret,
+                               struct kap_error *err)
 {
     if (text.n > KAP_T_MAX_TEXT)
         return kap_fail(err, KAP_ELIMIT, "template: %s: longer than %zu bytes", name, KAP_T_MAX_TEXT);
@@ -15,12 +16,34 @@ enum kap_status kap_template_new(const char *name, struct kap_str text, unsigned
     enum kap_status status = kap_template_parse(t, err);
     if (status == KAP_OK && (flags & KAP_TEMPLATE_HTML))
         status = kap_template_escape(t, err);
-    if (status != KAP_OK) {
-        kap_template_free(t);
-        return status;
-    }
     *ret = t;
-    return KAP_OK;
+    return status;
+}
+
+enum kap_status kap_template_new(const char *name, struct kap_str text, unsigned flags, struct kap_template **ret,
+                                 struct kap_error *err)
+{
+    struct kap_template *t = NULL;
+    const enum kap_status status = compile(name, text, flags, &t, err);
+    if (status == KAP_OK)
+        *ret = t;
+    else
+        kap_template_free(t);
+    return status;
+}
+
+enum kap_status kap_template_check(const char *name, struct kap_str text, unsigned flags, struct kap_error *err)
+{
+    struct kap_template *t = NULL;
+    struct kap_error found;
+    enum kap_status status = compile(name, text, flags, &t, &found);
+    if (status != KAP_OK && t)
+        status = kap_fail(err, status, "%s, at line %zu column %zu", found.msg, kap_template_line(t, t->mistake),
+                          kap_template_column(t, t->mistake) + 1);
+    else if (status != KAP_OK)
+        status = kap_fail(err, status, "%s", found.msg);
+    kap_template_free(t);
+    return status;
 }
 
 void kap_template_free(struct kap_template *t)

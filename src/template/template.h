@@ -116,6 +116,9 @@ struct kap_template;
 /* `name` appears in messages: "id", "message", "details". */
 enum kap_status kap_template_new(const char *name, struct kap_str text, unsigned flags, struct kap_template **ret,
                                  struct kap_error *err);
+/* Whether the text can be a template; "at line 2 column 7" of it comes after the message of kap_template_new, which
+ * names the line at most. For those who tell of mistakes before the template is used. */
+enum kap_status kap_template_check(const char *name, struct kap_str text, unsigned flags, struct kap_error *err);
 void kap_template_free(struct kap_template *t); /* NULL is fine */
 const char *kap_template_name(const struct kap_template *t);
 /* True when the template is plain text; it is *ret then (borrowed): callers skip building data. */

@@ -5,6 +5,7 @@
 #include "base/number.h"
 #include "lambda/lambda.h"
 #include "pipeline/bind.h"
+#include "template/template.h"
 #include "tick/ast.h"
 #include "tick/vars.h"
 
@@ -184,6 +185,17 @@ static enum kap_status resolve(struct eval *x, const struct kap_expr *e, size_t 
     return KAP_OK;
 }
 
+/* What cannot work once the task runs, `found`: told, or in strict mode refused. */
+static enum kap_status cannot_work(struct eval *x, const struct kap_expr *at, const struct kap_error *found)
+{
+    if (x->opt->warn)
+        x->opt->warn(x->opt->warn_ctx, at->line, at->character, found->msg);
+    if (!x->opt->strict)
+        return KAP_OK;
+    hint_at(x, at);
+    return kap_fail(x->err, found->status, "line %d char %d: %s", at->line, at->character, found->msg);
+}
+
 static enum kap_status check_lambda(struct eval *x, const struct kap_expr *e, const struct kap_expr *at)
 {
     struct kap_lambda *l = NULL;
@@ -192,14 +204,31 @@ static enum kap_status check_lambda(struct eval *x, const struct kap_expr *e, co
         return KAP_OK;
     const enum kap_status st = kap_lambda_new(e, NULL, &l, &err);
     kap_lambda_free(l);
-    if (st == KAP_OK)
+    return st == KAP_OK ? KAP_OK : cannot_work(x, at, &err);
+}
+
+/* The templates of alerts. Those of a template's vars without values are not known yet: they are "". */
+static enum kap_status check_template(struct eval *x, const struct kap_bind_call *call,
+                                      const struct kap_bind_target *on)
+{
+    static const struct {
+        const char *property;
+        unsigned flags;
+    } templates[] = { { "id", KAP_TEMPLATE_TEXT },
+                      { "message", KAP_TEMPLATE_TEXT },
+                      { "details", KAP_TEMPLATE_HTML | KAP_TEMPLATE_JSON } };
+    struct kap_error err;
+    if ((!x->opt->warn && !x->opt->strict) || call->op != KAP_OP_DOT || on->handler >= 0 ||
+        strcmp(on->node->type->name, "alert") != 0 || call->nargs != 1 ||
+        call->args[0].kind != KAP_ARG_VALUE || call->args[0].value.type != KAP_STRING)
         return KAP_OK;
-    if (x->opt->warn)
-        x->opt->warn(x->opt->warn_ctx, at->line, at->character, err.msg);
-    if (!x->opt->strict)
-        return KAP_OK;
-    hint_at(x, at);
-    return kap_fail(x->err, st, "line %d char %d: %s", at->line, at->character, err.msg);
+    for (size_t i = 0; i < KAP_COUNT(templates); i++) {
+        if (kap_str_is(call->name, templates[i].property) &&
+            kap_template_check(templates[i].property, call->args[0].value.s, templates[i].flags, &err) !=
+                KAP_OK)
+            return cannot_work(x, call->args[0].at, &err);
+    }
+    return KAP_OK;
 }
 
 static enum kap_status eval_lambda(struct eval *x, const struct kap_expr *body, const struct kap_expr *at,
@@ -400,6 +429,7 @@ static enum kap_status eval_link(struct eval *x, const struct kap_expr *link, st
         hint_at(x, right);
         return st;
     }
+    KAP_TRY(check_template(x, &call, &target));
     *v = (struct value){ .arg = { .kind = KAP_ARG_NODE, .node = target.node, .at = link },
                          .handler = target.handler };
     return KAP_OK;

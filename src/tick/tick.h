@@ -95,7 +95,7 @@ struct kap_tick_options {
     const struct kap_tick_vars *vars;   /* given values; NULL: none */
     const struct kap_deadman *deadman;  /* NULL: the defaults of the reference */
     bool is_template; /* typed vars without a value get a zero value; "does nothing" is fine */
-    /* Lambda expressions that cannot work, found already here: the reference accepts them and fails when the
+    /* Lambda expressions and alert templates that cannot work, found already here: the reference accepts them and fails when the
      * task is enabled or data arrive. Each is told (may be NULL); `strict` makes the first one an error. */
     void (*warn)(void *ctx, int line, int character, const char *message);
     void *warn_ctx;

@@ -392,6 +392,27 @@ TEST(a_removed_member_keeps_its_tasks_disabled)
     check_task(s, "a", "executing", "false");
 }
 
+/* What the reference accepts is accepted, and told. */
+TEST(what_cannot_work_is_told)
+{
+    struct server *s = *cmocka_state;
+    KAP_AUTO_BUF struct kap_buf out = { 0 };
+    struct kap_error err;
+    OK(kap_task_create(s->tasks,
+                       KAP_STR("{\"id\": \"w\", \"dbrps\": [{\"db\": \"d\", \"rp\": \"r\"}], \"script\": "
+                               "\"stream|from()|where(lambda: 1 + 'a' > 2)|alert().id('{{ if }}')\"}"),
+                       &out, &err),
+       &err);
+    check_member(&out, "warnings",
+                 "[\"line 1 char 21: Failed to handle left node: mismatched type to binary operator. got int + "
+                 "string. see bool(), int(), float(), string(), duration()\",\"line 1 char 53: template: id:1: "
+                 "missing value for if, at line 1 column 7\"]");
+    kap_buf_reset(&out);
+    create(s, "{\"id\": \"a\", " SCRIPT "}");
+    OK(kap_task_show(s->tasks, KAP_STR("a"), &(struct kap_task_view){ 0 }, &out, &err), &err);
+    assert_null(strstr(out.p, "warnings")); /* as the reference shows it */
+}
+
 TEST(ids_may_be_in_any_script)
 {
     assert_true(kap_id_valid(KAP_STR("a-B.1_x")));
@@ -419,6 +440,7 @@ int main(void)
         CASE(definitions_survive_a_restart),
         CASE(changes_of_other_members_take_effect),
         CASE(a_removed_member_keeps_its_tasks_disabled),
+        CASE(what_cannot_work_is_told),
         cmocka_unit_test(ids_may_be_in_any_script),
     };
     return RUN_TESTS(tests);

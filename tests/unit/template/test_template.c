@@ -201,6 +201,24 @@ TEST(test_render_errors)
                                    "invoked as function");
 }
 
+/* As of Go 1.18: what decides ends the evaluation; a pipeline's value comes last. */
+TEST(test_lazy_choices)
+{
+    renders("{{ and \"\" (index .Tags 1 2 3) }}|{{ or \"x\" (index .Tags 1 2 3) }}", "|x");
+    renders("{{ if and (index .Fields \"s\") (gt (len (index .Fields \"s\")) 3) }}y{{ end }}", "y");
+    renders("{{ 7 | and 1 2 }} {{ 7 | or 0 5 }} {{ 7 | or 0 }} {{ 0 | and 3 }} {{ 3 | and }}", "7 5 7 0 3");
+}
+
+TEST(test_place_of_mistakes)
+{
+    struct kap_error err;
+    OK(kap_template_check("id", KAP_STR("{{ .ID }}"), KAP_TEMPLATE_TEXT, &err), &err);
+    assert_int_equal(kap_template_check("message", KAP_STR("a\nb {{ nosuch 1 }}"), KAP_TEMPLATE_TEXT, &err), KAP_EINVAL);
+    assert_string_equal(err.msg, "template: message:2: function \"nosuch\" not defined, at line 2 column 6");
+    assert_int_equal(kap_template_check("details", KAP_STR("<a href='{{ .ID }}"), KAP_TEMPLATE_HTML, &err), KAP_EINVAL);
+    assert_string_equal(err.msg, "html/template: \"details\" ends in a non-text context, at line 1 column 19");
+}
+
 /* Recursion and output have limits. */
 TEST(test_limits)
 {
@@ -282,7 +300,8 @@ int main(void)
         cmocka_unit_test(test_values),       cmocka_unit_test(test_logic),         cmocka_unit_test(test_printf),
         cmocka_unit_test(test_text_functions), cmocka_unit_test(test_parse_errors), cmocka_unit_test(test_render_errors),
         cmocka_unit_test(test_limits),       cmocka_unit_test(test_html),          cmocka_unit_test(test_constant),
-        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json),         cmocka_unit_test(test_lazy_choices),
+        cmocka_unit_test(test_place_of_mistakes),
     };
     return RUN_TESTS(tests);
 }
