@@ -4,6 +4,7 @@
 #include "daemon/alerts.h"
 #include "daemon/cluster.h"
 #include "daemon/definitions.h"
+#include "daemon/loader.h"
 #include "daemon/registry.h"
 #include "daemon/services.h"
 #include "engine/engine.h"
@@ -32,6 +33,8 @@ struct daemon {
     struct kap_engine *engine;
     struct kap_tasks *tasks;
     struct kap_topic_handlers *handlers;
+    struct kap_loader *loader;
+    char *load_memory;
     struct kap_httpd *httpd;
     struct kap_api_cluster api_cluster;
     struct kap_api api;
@@ -112,16 +115,27 @@ static void *stop_input(void *arg)
     struct daemon *d = arg;
     const struct kap_config_http *http = kap_config_section(d->config, "http");
     kap_httpd_stop(d->httpd, http->shutdown_timeout_ns);
+    kap_loader_free(KAP_STEAL(d->loader));
     kap_tasks_stop(d->tasks);
     kap_loop_post(d->loop, drain, d);
     return NULL;
+}
+
+static void reload(struct daemon *d)
+{
+    if (d->stopping)
+        return;
+    kap_log(KAP_LOG_INFO, "run",
+            d->loader ? "SIGHUP received, reading the load directory again" : "SIGHUP received: there is nothing to reload");
+    if (d->loader)
+        kap_loader_again(d->loader);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct daemon *d = handle->data;
     if (signum == SIGHUP) {
-        kap_log(KAP_LOG_INFO, "run", "SIGHUP received: there is nothing to reload");
+        reload(d);
         return;
     }
     if (d->stopping) {
@@ -228,6 +242,17 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
     return KAP_OK;
 }
 
+static enum kap_status start_loader(struct daemon *d, struct kap_error *err)
+{
+    const struct kap_config_load *load = kap_config_section(d->config, "load");
+    if (!load->enabled)
+        return KAP_OK;
+    d->load_memory = kap_asprintf("%s/load.json", d->data_dir);
+    const struct kap_load_options options = { .tasks = d->tasks, .handlers = d->handlers, .dir = load->dir.p,
+                                              .memory = d->load_memory };
+    return kap_loader_new(&options, &d->loader, err);
+}
+
 static enum kap_status start(struct daemon *d, struct kap_error *err)
 {
     KAP_TRY(open_stores(d, err));
@@ -236,6 +261,7 @@ static enum kap_status start(struct daemon *d, struct kap_error *err)
     kap_tasks_start(d->tasks);
     kap_cluster_start(d->cluster);
     kap_alerts_start(d->alerts, d->cluster);
+    KAP_TRY(start_loader(d, err));
     watch_signals(d);
     kap_log(KAP_LOG_INFO, "run", "started", kap_kv_s("cluster_id", d->identity.cluster_id),
             kap_kv_s("server_id", d->identity.server_id), kap_kv_i("http_port", kap_httpd_port(d->httpd)));
@@ -264,6 +290,7 @@ static void close_all(struct daemon *d)
     kap_loop_free(d->loop);
     if (d->identity_open)
         kap_identity_close(&d->identity);
+    kap_free(d->load_memory);
     kap_free(d->data_dir);
 }
 

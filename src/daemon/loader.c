@@ -22,8 +22,8 @@ static void run(const struct kap_loader *l)
     else
         kap_log(counts.failed ? KAP_LOG_WARN : KAP_LOG_INFO, "load", "load directory read",
                 kap_kv_s("dir", l->options.dir), kap_kv_i("loaded", (int64_t)counts.loaded),
-                kap_kv_i("unchanged", (int64_t)counts.unchanged), kap_kv_i("removed", (int64_t)counts.removed),
-                kap_kv_i("failed", (int64_t)counts.failed));
+                kap_kv_i("unchanged", (int64_t)counts.unchanged),
+                kap_kv_i("removed", (int64_t)counts.removed), kap_kv_i("failed", (int64_t)counts.failed));
 }
 
 static void *loader_main(void *arg)
@@ -44,7 +44,8 @@ static void *loader_main(void *arg)
     return NULL;
 }
 
-enum kap_status kap_loader_new(const struct kap_load_options *options, struct kap_loader **ret, struct kap_error *err)
+enum kap_status kap_loader_new(const struct kap_load_options *options, struct kap_loader **ret,
+                               struct kap_error *err)
 {
     struct kap_loader *l = KAP_NEW(struct kap_loader);
     l->options = *options;

@@ -27,7 +27,8 @@ struct file {
 };
 
 enum kept { CHANGED, UNCHANGED };
-typedef enum kap_status (*take_fn)(struct load *l, const struct file *f, enum kept *ret, struct kap_error *err);
+typedef enum kap_status (*take_fn)(struct load *l, const struct file *f, enum kept *ret,
+                                   struct kap_error *err);
 
 static void remember(struct load *l, const char *kind, struct kap_str id)
 {
@@ -78,7 +79,8 @@ static bool is_defined(struct kap_tasks *t, enum kap_definition_kind kind, const
     return def->enabled && failed == NULL;
 }
 
-static enum kap_status set_status(struct kap_tasks *t, struct kap_str id, const char *status, struct kap_error *err)
+static enum kap_status set_status(struct kap_tasks *t, struct kap_str id, const char *status,
+                                  struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf body = { 0 };
     KAP_AUTO_BUF struct kap_buf ignored = { 0 };
@@ -87,7 +89,8 @@ static enum kap_status set_status(struct kap_tasks *t, struct kap_str id, const 
 }
 
 /* A running task takes up its new definition only when it starts. */
-static enum kap_status change_task(struct kap_tasks *t, struct kap_str id, struct kap_str body, struct kap_error *err)
+static enum kap_status change_task(struct kap_tasks *t, struct kap_str id, struct kap_str body,
+                                   struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf ignored = { 0 };
     KAP_TRY(kap_task_update(t, id, body, &ignored, err));
@@ -109,7 +112,8 @@ static enum kap_status define(struct load *l, enum kap_definition_kind kind, str
         if (is_task)
             json_object_set_new(tree, "status", json_string("enabled"));
         const struct kap_str text = text_of(tree, &body);
-        return is_task ? kap_task_create(t, text, &ignored, err) : kap_template_create(t, text, &ignored, err);
+        return is_task ? kap_task_create(t, text, &ignored, err)
+                       : kap_template_create(t, text, &ignored, err);
     }
     json_object_del(tree, "status");
     const struct kap_str text = text_of(tree, &body);
@@ -138,7 +142,8 @@ static enum kap_status take_script(struct load *l, const struct file *f, enum ka
     return st;
 }
 
-static enum kap_status take_template(struct load *l, const struct file *f, enum kept *ret, struct kap_error *err)
+static enum kap_status take_template(struct load *l, const struct file *f, enum kept *ret,
+                                     struct kap_error *err)
 {
     return take_script(l, f, KAP_DEFINITION_TEMPLATE, ret, err);
 }
@@ -160,7 +165,8 @@ static enum kap_status read_tree(const struct file *f, json_t **ret, struct kap_
     return KAP_OK;
 }
 
-static enum kap_status take_task_file(struct load *l, const struct file *f, enum kept *ret, struct kap_error *err)
+static enum kap_status take_task_file(struct load *l, const struct file *f, enum kept *ret,
+                                      struct kap_error *err)
 {
     json_t *tree;
     KAP_TRY(read_tree(f, &tree, err));
@@ -175,7 +181,8 @@ static enum kap_status take_task_file(struct load *l, const struct file *f, enum
 static bool same_handler(const struct kap_handler_spec *a, const struct kap_handler_spec *b)
 {
     return strcmp(a->kind, b->kind) == 0 && strcmp(a->match, b->match) == 0 &&
-           (json_equal(a->options, b->options) || (json_object_size(a->options) == 0 && json_object_size(b->options) == 0));
+           (json_equal(a->options, b->options) ||
+            (json_object_size(a->options) == 0 && json_object_size(b->options) == 0));
 }
 
 static enum kap_status put_handler(struct load *l, const struct kap_handler_spec *spec, enum kept *ret,
@@ -196,7 +203,8 @@ static enum kap_status put_handler(struct load *l, const struct kap_handler_spec
     return kap_topic_handlers_put(l->opt->handlers, spec, there == KAP_OK ? spec->id : NULL, err);
 }
 
-static enum kap_status take_handler(struct load *l, const struct file *f, enum kept *ret, struct kap_error *err)
+static enum kap_status take_handler(struct load *l, const struct file *f, enum kept *ret,
+                                    struct kap_error *err)
 {
     json_t *tree;
     struct kap_handler_spec spec;
@@ -287,8 +295,8 @@ static void load_file(struct load *l, const char *dir, const char *kind, const c
 }
 
 /* All files of a folder with one of the extensions. */
-static enum kap_status load_folder(struct load *l, const char *kind, const char *const *extensions, take_fn take,
-                                   struct kap_error *err)
+static enum kap_status load_folder(struct load *l, const char *kind, const char *const *extensions,
+                                   take_fn take, struct kap_error *err)
 {
     KAP_AUTO_FREE char *dir = kap_asprintf("%s/%s", l->opt->dir, kind);
     struct dirent **entries = NULL;
@@ -317,7 +325,8 @@ static enum kap_status read_memory(struct load *l, struct kap_error *err)
     json_t *tree = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
     if (!json_is_object(tree)) {
         json_decref(tree);
-        return kap_fail(err, KAP_EIO, "%s is damaged: it tells what was loaded earlier; remove it to go on without",
+        return kap_fail(err, KAP_EIO,
+                        "%s is damaged: it tells what was loaded earlier; remove it to go on without",
                         l->opt->memory);
     }
     json_decref(l->known);
@@ -338,7 +347,8 @@ static enum kap_status write_memory(const struct load *l, struct kap_error *err)
     return KAP_OK;
 }
 
-static enum kap_status delete_one(const struct load *l, const char *kind, const char *id, struct kap_error *err)
+static enum kap_status delete_one(const struct load *l, const char *kind, const char *id,
+                                  struct kap_error *err)
 {
     if (strcmp(kind, "tasks") == 0)
         return kap_task_delete(l->opt->tasks, kap_str(id), err);
@@ -347,7 +357,8 @@ static enum kap_status delete_one(const struct load *l, const char *kind, const 
     const char *slash = strchr(id, '/');
     if (slash == NULL)
         return KAP_OK;
-    return kap_topic_handlers_drop(l->opt->handlers, kap_strn(id, (size_t)(slash - id)), kap_str(slash + 1), err);
+    return kap_topic_handlers_drop(l->opt->handlers, kap_strn(id, (size_t)(slash - id)), kap_str(slash + 1),
+                                   err);
 }
 
 /* Deletes what was loaded and is no more; what cannot be deleted is remembered for the next time. */
@@ -356,12 +367,14 @@ static void remove_missing(struct load *l, const char *kind)
     const char *id;
     json_t *value;
     struct kap_error err;
-    json_object_foreach(json_object_get(l->known, kind), id, value) {
+    json_object_foreach(json_object_get(l->known, kind), id, value)
+    {
         if (json_object_get(json_object_get(l->seen, kind), id))
             continue;
         if (delete_one(l, kind, id, &err) == KAP_OK) {
             l->counts.removed++;
-            kap_log(KAP_LOG_INFO, "load", "deleted what has no file any more", kap_kv_s("kind", kind), kap_kv_s("id", id));
+            kap_log(KAP_LOG_INFO, "load", "deleted what has no file any more", kap_kv_s("kind", kind),
+                    kap_kv_s("id", id));
         } else {
             remember(l, kind, kap_str(id));
             kap_log(KAP_LOG_ERROR, "load", "cannot delete what has no file any more", kap_kv_s("kind", kind),
@@ -393,7 +406,8 @@ static enum kap_status load_all(struct load *l, struct kap_error *err)
     return write_memory(l, err);
 }
 
-enum kap_status kap_load(const struct kap_load_options *options, struct kap_load_counts *ret, struct kap_error *err)
+enum kap_status kap_load(const struct kap_load_options *options, struct kap_load_counts *ret,
+                         struct kap_error *err)
 {
     struct load l = { .opt = options };
     if (access(options->dir, F_OK) != 0) {
