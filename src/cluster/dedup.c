@@ -375,6 +375,9 @@ static void answered(struct kap_dedup *d, const struct storing *s, bool ok)
         if (h)
             ack_done(d, e, h); /* not durable, but known; a crash may repeat it */
     }
+    for (size_t i = 0; i < e->nhands && e->storing == 0; i++)
+        if (e->hands[i].state == HAND_DONE)
+            ack_done(d, e, &e->hands[i]); /* heard of again while another one was being stored */
     dedup_settle(d, e);
 }
 

@@ -285,7 +285,7 @@ static void arrive(struct later *l)
 {
     struct alerts *a = l->node->a;
     struct produced *e = event_of(a, kap_str(l->topic), kap_str(l->id), l->time_ns);
-    if (!e || (a->refuse[l->handler] >> l->node->number & 1))
+    if (!e || l->how)
         return;
     e->count[l->handler]++;
     if (!e->first_at)
@@ -306,10 +306,8 @@ static void arrive(struct later *l)
 
 static void answer(struct later *l)
 {
-    struct alerts *a = l->node->a;
-    const bool refused = a->refuse[l->handler] >> l->node->number & 1;
     kap_dedup_delivered(l->node->core, l->key, kap_str(handler_names[l->handler]),
-                        refused ? KAP_DEDUP_RETRY : KAP_DEDUP_SENT);
+                        l->how ? KAP_DEDUP_RETRY : KAP_DEDUP_SENT);
 }
 
 static void io_deliver(void *ctx, const struct kap_dedup_event *ev, struct kap_str handler, unsigned attempt)
@@ -322,6 +320,7 @@ static void io_deliver(void *ctx, const struct kap_dedup_event *ev, struct kap_s
         l->key = ev->key;
         l->time_ns = ev->identity.time_ns;
         l->handler = handler.p[1] - '0';
+        l->how = a->refuse[l->handler] >> n->number & 1; /* refused */
         snprintf(l->topic, sizeof l->topic, "%.*s", KAP_STR_ARG(ev->identity.topic));
         snprintf(l->id, sizeof l->id, "%.*s", KAP_STR_ARG(ev->identity.id));
     }
@@ -587,7 +586,10 @@ void alerts_produce(struct alerts *a, const char *topic, const char *id, int64_t
     if (a->n_events == EVENTS_MAX)
         abort();
     struct produced *e = &a->events[a->n_events];
-    *e = (struct produced){ .time_ns = time_ns, .level = level, .previous = level ? 0 : 3 };
+    *e = (struct produced){ .time_ns = time_ns, .level = level };
+    for (size_t i = 0; i < a->n_events; i++)
+        if (strcmp(a->events[i].topic, topic) == 0 && strcmp(a->events[i].id, id) == 0)
+            e->previous = a->events[i].level;
     snprintf(e->topic, sizeof e->topic, "%s", topic);
     snprintf(e->id, sizeof e->id, "%s", id);
     for (int i = 0; i < a->options.members; i++) {
@@ -643,11 +645,7 @@ int alerts_lost(const struct alerts *a)
     int lost = 0;
     for (size_t i = 0; i < a->n_events; i++)
         for (int h = 0; h < a->options.handlers; h++)
-            if (a->events[i].safe && a->events[i].count[h] == 0) {
-                lost++;
-                fprintf(stderr, "lost: %s/%s @%lld for h%d\n", a->events[i].topic, a->events[i].id,
-                        (long long)a->events[i].time_ns, h);
-            }
+            lost += a->events[i].safe && a->events[i].count[h] == 0;
     return lost;
 }
 

@@ -348,8 +348,13 @@ static void s43_two_members_apart(void **state)
     finish(a);
 }
 
+struct totals {
+    int duplicates, unsent;
+    uint64_t out_of_order, take_overs, hand_overs, asked, delivered;
+};
+
 /* One course from a seed: members die, come back, are cut off; endpoints fail; messages get lost. */
-static void random_course(uint64_t seed, int *ret_duplicates)
+static void random_course(uint64_t seed, struct totals *totals)
 {
     struct kap_random r;
     kap_random_seed(&r, seed);
@@ -405,25 +410,33 @@ static void random_course(uint64_t seed, int *ret_duplicates)
         if (!alerts_is_up(a, i))
             alerts_start(a, i);
     alerts_run(a, 400 * KAP_S);
-    CHECK(a, alerts_lost(a) == 0);
-    CHECK(a, alerts_out_of_order(a) == 0);
+    /* Not sent is only what a member had to drop because a newer event of that ID was out already. */
+    CHECK(a, (uint64_t)alerts_lost(a) <= alerts_totals(a)->superseded);
     CHECK(a, alerts_pending(a) == 0);
     CHECK(a, alerts_states_agree(a));
-    *ret_duplicates += alerts_duplicates(a);
+    totals->duplicates += alerts_duplicates(a);
+    totals->out_of_order += alerts_out_of_order(a); /* what one side of a partition missed comes late */
+    totals->take_overs += alerts_totals(a)->take_overs;
+    totals->hand_overs += alerts_totals(a)->hand_overs;
+    totals->asked += alerts_totals(a)->asked;
+    totals->delivered += alerts_totals(a)->delivered;
+    totals->unsent += alerts_lost(a);
     alerts_free(a);
 }
 
 static void random_courses(void **state)
 {
     const char *many = getenv("KAP_SEEDS");
-    const int n = many ? (int)strtol(many, NULL, 10) : 0;
+    const int n = many ? (int)strtol(many, NULL, 10) : 20;
     const uint64_t first = sim_seed();
-    int duplicates = 0;
+    struct totals t = { 0 };
     for (int i = 0; i < n; i++) {
         print_message("seed %llu\n", (unsigned long long)(first + (uint64_t)i));
-        random_course(first + (uint64_t)i, &duplicates);
+        random_course(first + (uint64_t)i, &t);
     }
-    print_message("%d courses, %d duplicates\n", n, duplicates);
+    print_message("%d courses: %llu delivered, %d duplicates, %d superseded, %llu late, %llu take-overs, %llu hand-overs, %llu asked\n", n,
+                  (unsigned long long)t.delivered, t.duplicates, t.unsent, (unsigned long long)t.out_of_order,
+                  (unsigned long long)t.take_overs, (unsigned long long)t.hand_overs, (unsigned long long)t.asked);
 }
 
 int main(void)
