@@ -403,11 +403,14 @@ void kap_dedup_stored(struct kap_dedup *d, uint64_t token, bool ok)
 static void complete(struct kap_dedup *d, struct entry *e, bool carried)
 {
     const bool alone = d->npeers <= 1;
+    struct entry *after = e->next;
     if (e->in_store) {
         const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_FORGET, .key = e->key, .carried = carried };
         d->io.store(d->io.ctx, &op);
     }
     chain_unlink(e);
+    for (; carried && after; after = after->next)
+        dedup_evaluate_all(d, after); /* it was in their way */
     d->npending--;
     d->pending_bytes -= e->blob.n;
     if (e->due != INT64_MAX)
