@@ -31,7 +31,7 @@ struct wake {                   /* an entry of the heap of times */
 struct delivery {
     struct delivery *next;
     struct kap_event *ev;
-    uint64_t seq;               /* in the order of handing in */
+    uint64_t order, seq;        /* as wished, and of handing in */
 };
 
 struct queue {                  /* deliveries of one (topic, handler, event ID), in order */
@@ -50,6 +50,7 @@ struct lane {                   /* a handler of a topic */
     struct kap_heap ready;      /* queues that may start, by their first delivery */
     int64_t started_ns;         /* the latest attempt */
     size_t pending, running;
+    size_t unconfirmed;         /* attempts that ended, and what follows from it may not be here yet */
     unsigned failures;          /* in a row */
     int64_t retry_at_ns;        /* while open: no attempt before */
     int64_t missing_ns;         /* since when there is no such handler; 0: there is */
@@ -134,8 +135,10 @@ static int64_t backoff(struct kap_dispatch *d, unsigned failures)
 
 static int ready_cmp(const void *a, const void *b)
 {
-    const struct queue *x = a, *y = b;
-    return x->first->seq < y->first->seq ? -1 : x->first->seq > y->first->seq;
+    const struct delivery *x = ((const struct queue *)a)->first, *y = ((const struct queue *)b)->first;
+    if (x->order != y->order)
+        return x->order < y->order ? -1 : 1;
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
 static void ready_moved(void *item, size_t index)
@@ -312,7 +315,7 @@ static void pump(struct kap_dispatch *d, struct lane *l)
             return;
         }
         const bool few = l->pending - l->running <= BACKLOG;
-        if (few && l->running && now_of(d) < l->started_ns + HEAD_START_NS) {
+        if (few && (l->running || l->unconfirmed) && now_of(d) < l->started_ns + HEAD_START_NS) {
             kap_handler_unref(h);
             wake_set(d, &l->wake, l->started_ns + HEAD_START_NS);
             curl_multi_wakeup(d->multi);
@@ -397,6 +400,7 @@ static void finish(struct kap_dispatch *d, struct job *j, enum kap_verdict verdi
     struct lane *l = q->lane;
     q->running = false;
     l->running--;
+    l->unconfirmed += d->opts.confirm;
     if (verdict == KAP_SENT)
         succeeded(d, l);
     else
@@ -659,10 +663,11 @@ void kap_dispatch_free(struct kap_dispatch *d)
     kap_free(d);
 }
 
-void kap_dispatch_send(struct kap_dispatch *d, struct kap_event *ev, struct kap_str handler)
+void kap_dispatch_send(struct kap_dispatch *d, struct kap_event *ev, struct kap_str handler, uint64_t order)
 {
     struct delivery *del = KAP_NEW(struct delivery);
     del->ev = kap_event_ref(ev);
+    del->order = order;
     pthread_mutex_lock(&d->lock);
     del->seq = ++d->deliveries;
     struct queue *q = queue_of(d, ev, handler);
@@ -672,6 +677,16 @@ void kap_dispatch_send(struct kap_dispatch *d, struct kap_event *ev, struct kap_
     if (!q->wake.place) /* else its first delivery waits for another attempt */
         make_ready(q);
     pump(d, q->lane);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void kap_dispatch_confirm(struct kap_dispatch *d, struct kap_str topic, struct kap_str handler)
+{
+    pthread_mutex_lock(&d->lock);
+    struct lane *l = lane_of(d, topic, handler);
+    if (l->unconfirmed > 0)
+        l->unconfirmed--;
+    pump(d, l);
     pthread_mutex_unlock(&d->lock);
 }
 

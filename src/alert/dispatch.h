@@ -32,6 +32,7 @@ struct kap_dispatch_options {
     uint64_t seed;                      /* of the jitter */
     kap_dispatch_done_fn done;
     void *ctx;
+    bool confirm;                       /* kap_dispatch_confirm() follows each done() */
     /* Limits; 0: the default. */
     unsigned http_per_handler;          /* requests under way at one handler (8) */
     unsigned blocking_per_handler;      /* of handlers that do not speak HTTP (2) */
@@ -45,8 +46,12 @@ struct kap_dispatch *kap_dispatch_new(const struct kap_dispatch_options *opts);
 /* Ends at once: attempts under way are waited for or cut off, nothing more is reported. NULL is fine. */
 void kap_dispatch_free(struct kap_dispatch *d);
 
-/* Queues a delivery. */
-void kap_dispatch_send(struct kap_dispatch *d, struct kap_event *ev, struct kap_str handler);
+/* Queues a delivery. `order` tells its place among those of other event IDs that wait at the handler: the lower goes
+ * first, among equals the one that was handed in first. */
+void kap_dispatch_send(struct kap_dispatch *d, struct kap_event *ev, struct kap_str handler, uint64_t order);
+/* With the option `confirm`: what follows from a done() has been handed in. So long a handler that has little to do is
+ * not given its next event, which may be one of those. */
+void kap_dispatch_confirm(struct kap_dispatch *d, struct kap_str topic, struct kap_str handler);
 /* Takes a delivery of this very event back, if no attempt is under way: false when there is none to take back. It is not
  * reported. For events that another member has delivered meanwhile. */
 bool kap_dispatch_cancel(struct kap_dispatch *d, const struct kap_event *ev, struct kap_str handler);

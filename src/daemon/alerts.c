@@ -277,7 +277,7 @@ static void dedup_deliver(void *ctx, const struct kap_dedup_event *e, struct kap
     struct kap_event *ev = r->ev && same_key(r->key, e->key) ? kap_event_ref(r->ev) : decode(e);
     if (!ev)
         return;
-    kap_dispatch_send(a->dispatch, ev, handler);
+    kap_dispatch_send(a->dispatch, ev, handler, e->stamp);
     kap_event_unref(ev);
 }
 
@@ -320,6 +320,7 @@ static void outcome_on_loop(void *arg)
     /* Who tries again, and when, is the dedup core's to say: another owner may do better. */
     if (o->verdict != KAP_RETRY || kap_dispatch_cancel(a->dispatch, o->ev, kap_str(o->handler)))
         kap_dedup_delivered(a->dedup, kap_dedup_key_of(&identity), kap_str(o->handler), verdicts[o->verdict]);
+    kap_dispatch_confirm(a->dispatch, o->ev->topic, kap_str(o->handler));
     touch(a);
     kap_event_unref(o->ev);
     kap_free(o->handler);
@@ -485,7 +486,8 @@ static void make_topics(struct kap_alerts *a, bool persist)
     };
     a->topics = kap_topics_new(&options);
     const struct kap_dispatch_options dispatch = { .topics = a->topics, .clock = a->opts.clock,
-                                                   .seed = kap_random_system_seed(), .done = on_outcome, .ctx = a };
+                                                   .seed = kap_random_system_seed(), .done = on_outcome, .ctx = a,
+                                                   .confirm = true };
     a->dispatch = kap_dispatch_new(&dispatch);
 }
 

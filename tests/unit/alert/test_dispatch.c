@@ -98,7 +98,7 @@ static void send_one(struct rig *r, const char *handler, const char *id, uint64_
 {
     struct kap_event *ev = sample_event("t", id, KAP_LEVEL_CRITICAL);
     ev->sequence = sequence;
-    kap_dispatch_send(r->d, ev, kap_str(handler));
+    kap_dispatch_send(r->d, ev, kap_str(handler), 0);
     kap_event_unref(ev);
 }
 
@@ -240,8 +240,8 @@ static void cancelled_deliveries_are_not_made(void **state)
     struct kap_event *a = sample_event("t", "x", KAP_LEVEL_CRITICAL), *b = sample_event("t", "x", KAP_LEVEL_OK);
     a->sequence = 1;
     b->sequence = 2;
-    kap_dispatch_send(r.d, a, KAP_STR("h"));
-    kap_dispatch_send(r.d, b, KAP_STR("h"));
+    kap_dispatch_send(r.d, a, KAP_STR("h"), 0);
+    kap_dispatch_send(r.d, b, KAP_STR("h"), 0);
     assert_true(wait_for(&r.retried, 1));
     for (int i = 0; i < 1000 && !kap_dispatch_cancel(r.d, a, KAP_STR("h")); i++)
         usleep(1000);
@@ -256,6 +256,38 @@ static void cancelled_deliveries_are_not_made(void **state)
     sink_close(s);
 }
 
+/* What follows from the end of an attempt is handed in late, and goes first all the same. */
+static void the_wished_order_holds_over_event_ids(void **state)
+{
+    struct rig r;
+    rig_open(&r, 20 * KAP_MS);
+    kap_dispatch_free(r.d);
+    const struct kap_dispatch_options opts = { .topics = r.topics, .done = done, .ctx = &r, .confirm = true };
+    r.d = kap_dispatch_new(&opts);
+    struct http_sink *s = sink_open(0);
+    define(&r, "h", "http", s->port, 0);
+    struct kap_event *ev[3];
+    for (int i = 0; i < 3; i++) {
+        ev[i] = sample_event("t", i < 2 ? "a" : "b", KAP_LEVEL_CRITICAL);
+        ev[i]->sequence = (uint64_t)i;
+    }
+    kap_dispatch_send(r.d, ev[0], KAP_STR("h"), 1);
+    kap_dispatch_send(r.d, ev[2], KAP_STR("h"), 3);
+    assert_true(wait_for(&r.sent, 1));
+    kap_dispatch_send(r.d, ev[1], KAP_STR("h"), 2);
+    for (int i = 0; i < 3; i++) {
+        assert_true(wait_for(&r.sent, i + 1));
+        kap_dispatch_confirm(r.d, KAP_STR("t"), KAP_STR("h"));
+    }
+    assert_string_equal(s->bodies[0], "a 0");
+    assert_string_equal(s->bodies[1], "a 1");
+    assert_string_equal(s->bodies[2], "b 2");
+    for (int i = 0; i < 3; i++)
+        kap_event_unref(ev[i]);
+    rig_close(&r);
+    sink_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_slow_handler_slows_no_other),
         cmocka_unit_test(what_can_never_work_is_given_up),
         cmocka_unit_test(cancelled_deliveries_are_not_made),
+        cmocka_unit_test(the_wished_order_holds_over_event_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
