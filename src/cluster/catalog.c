@@ -7,8 +7,9 @@
 const char *kap_catalog_kind_name(enum kap_catalog_kind kind)
 {
     static const char *const names[KAP_CATALOG_KINDS] = {
-        [KAP_CATALOG_TASK] = "task",       [KAP_CATALOG_TEMPLATE] = "template", [KAP_CATALOG_HANDLER] = "handler",
-        [KAP_CATALOG_SILENCE] = "silence", [KAP_CATALOG_CONFIG] = "config",     [KAP_CATALOG_MEMBER] = "member",
+        [KAP_CATALOG_TASK] = "task",       [KAP_CATALOG_TEMPLATE] = "template",
+        [KAP_CATALOG_HANDLER] = "handler", [KAP_CATALOG_SILENCE] = "silence",
+        [KAP_CATALOG_CONFIG] = "config",   [KAP_CATALOG_MEMBER] = "member",
     };
     return kind < KAP_CATALOG_KINDS ? names[kind] : "unknown";
 }
@@ -165,25 +166,27 @@ void kap_catalog_load_watermark(struct kap_catalog *c, uint64_t watermark)
 
 /* ---- changes ---- */
 
-void catalog_notice(struct kap_catalog *c, enum kap_catalog_notice_kind kind, struct kap_str member, const char *text)
+void catalog_notice(struct kap_catalog *c, enum kap_catalog_notice_kind kind, struct kap_str member,
+                    const char *text)
 {
     const struct kap_catalog_notice n = { .kind = kind, .member = member, .text = text };
     c->io.notice(c->io.ctx, &n);
 }
 
-static enum kap_status check_entry(const struct kap_catalog *c, unsigned kind, struct kap_str id, struct kap_str blob,
-                                   struct kap_error *err)
+static enum kap_status check_entry(const struct kap_catalog *c, unsigned kind, struct kap_str id,
+                                   struct kap_str blob, struct kap_error *err)
 {
     if (kind >= KAP_CATALOG_KINDS)
         return kap_fail(err, KAP_EINVAL, "unknown kind %u of definition", kind);
     if (id.n == 0 || id.n > KAP_CATALOG_ID_BYTES)
-        return kap_fail(err, KAP_EINVAL, "the ID of a %s must have 1 to %d bytes", kap_catalog_kind_name(kind),
-                        KAP_CATALOG_ID_BYTES);
+        return kap_fail(err, KAP_EINVAL, "the ID of a %s must have 1 to %d bytes",
+                        kap_catalog_kind_name(kind), KAP_CATALOG_ID_BYTES);
     if (blob.n > KAP_CATALOG_BLOB_BYTES)
-        return kap_fail(err, KAP_ELIMIT, "%s '%.*s' has %zu bytes, the limit is %d", kap_catalog_kind_name(kind),
-                        KAP_STR_ARG(id), blob.n, KAP_CATALOG_BLOB_BYTES);
+        return kap_fail(err, KAP_ELIMIT, "%s '%.*s' has %zu bytes, the limit is %d",
+                        kap_catalog_kind_name(kind), KAP_STR_ARG(id), blob.n, KAP_CATALOG_BLOB_BYTES);
     if (c->stats.entries >= KAP_CATALOG_ENTRIES && !catalog_find(c, kind, id))
-        return kap_fail(err, KAP_ELIMIT, "the catalog holds %d entries, which is its limit", KAP_CATALOG_ENTRIES);
+        return kap_fail(err, KAP_ELIMIT, "the catalog holds %d entries, which is its limit",
+                        KAP_CATALOG_ENTRIES);
     return KAP_OK;
 }
 
@@ -200,8 +203,8 @@ static void change_here(struct kap_catalog *c, struct kap_catalog_entry *to, uin
     c->io.changed(c->io.ctx, &e->e, true);
 }
 
-enum kap_status kap_catalog_put(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id, struct kap_str blob,
-                                uint64_t token, struct kap_error *err)
+enum kap_status kap_catalog_put(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id,
+                                struct kap_str blob, uint64_t token, struct kap_error *err)
 {
     KAP_TRY(check_entry(c, kind, id, blob, err));
     struct kap_catalog_entry to = { .kind = kind, .id = id, .blob = blob };
@@ -209,8 +212,8 @@ enum kap_status kap_catalog_put(struct kap_catalog *c, enum kap_catalog_kind kin
     return KAP_OK;
 }
 
-enum kap_status kap_catalog_drop(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id, uint64_t token,
-                                 struct kap_error *err)
+enum kap_status kap_catalog_drop(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id,
+                                 uint64_t token, struct kap_error *err)
 {
     struct entry *e = catalog_find(c, kind, id);
     if (!e || e->e.deleted) {
@@ -229,10 +232,13 @@ enum kap_status kap_catalog_drop(struct kap_catalog *c, enum kap_catalog_kind ki
     return KAP_OK;
 }
 
-static void report_conflict(struct kap_catalog *c, struct kap_str member, const struct kap_catalog_entry *loser,
-                            const struct kap_catalog_entry *winner)
+static void report_conflict(struct kap_catalog *c, struct kap_str member,
+                            const struct kap_catalog_entry *loser, const struct kap_catalog_entry *winner)
 {
-    const struct kap_catalog_notice n = { .kind = KAP_CATALOG_CONFLICT, .member = member, .loser = loser, .winner = winner,
+    const struct kap_catalog_notice n = { .kind = KAP_CATALOG_CONFLICT,
+                                          .member = member,
+                                          .loser = loser,
+                                          .winner = winner,
                                           .text = "replaced by the cluster's" };
     c->io.notice(c->io.ctx, &n);
 }
@@ -415,11 +421,14 @@ void kap_catalog_rebase(struct kap_catalog *c)
         c->peers[i]->equal_seq = 0;
 }
 
-void kap_catalog_seed(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id, struct kap_str blob)
+void kap_catalog_seed(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id,
+                      struct kap_str blob)
 {
     if (catalog_find(c, kind, id) || check_entry(c, kind, id, blob, NULL) != KAP_OK)
         return;
-    const struct kap_catalog_entry to = { .kind = kind, .id = id, .blob = blob, .stamp = 1, .origin = c->config.self };
+    const struct kap_catalog_entry to = {
+        .kind = kind, .id = id, .blob = blob, .stamp = 1, .origin = c->config.self
+    };
     struct entry *e = entry_new(c, kind, id);
     entry_set(c, e, &to);
     entry_store(c, e, 0);
@@ -442,7 +451,8 @@ void kap_catalog_detach(struct kap_catalog *c)
 
 /* ---- looking ---- */
 
-const struct kap_catalog_entry *kap_catalog_get(struct kap_catalog *c, enum kap_catalog_kind kind, struct kap_str id)
+const struct kap_catalog_entry *kap_catalog_get(struct kap_catalog *c, enum kap_catalog_kind kind,
+                                                struct kap_str id)
 {
     const struct entry *e = catalog_find(c, kind, id);
     return e && !e->e.deleted ? &e->e : NULL;

@@ -233,8 +233,8 @@ static void got_buckets(struct kap_catalog *c, const struct peer *p, const Kap__
         send_versions(c, p, which);
 }
 
-static void send_what_they_lack(struct kap_catalog *c, const struct peer *p, const Kap__Rpc__CatalogMessage *m,
-                                const bool *which)
+static void send_what_they_lack(struct kap_catalog *c, const struct peer *p,
+                                const Kap__Rpc__CatalogMessage *m, const bool *which)
 {
     struct kap_map *theirs = kap_map_new();
     KAP_AUTO_BUF struct kap_buf key = { 0 };

@@ -66,8 +66,9 @@ struct hand *dedup_hand(struct kap_dedup *d, struct entry *e, struct kap_str han
     if (!make || e->nhands >= KAP_DEDUP_HANDLERS)
         return NULL;
     KAP_GROW(e->hands, e->hands_cap, e->nhands + 1);
-    e->hands[e->nhands] = (struct hand){ .handler = dedup_handler_name(d, handler), .holder = NOBODY, .due = INT64_MAX,
-                                         .free_at = d->now };
+    e->hands[e->nhands] = (struct hand){
+        .handler = dedup_handler_name(d, handler), .holder = NOBODY, .due = INT64_MAX, .free_at = d->now
+    };
     return &e->hands[e->nhands++];
 }
 
@@ -100,8 +101,14 @@ struct kap_dedup_event dedup_event(const struct kap_dedup *d, const struct entry
 {
     struct kap_dedup_event ev = {
         .key = e->key,
-        .identity = { .topic = kap_str(e->chain->topic->name), .task = e->task, .node = e->node, .run = e->run,
-                      .id = kap_str(e->chain->id), .time_ns = e->time_ns, .level = e->level, .previous = e->previous,
+        .identity = { .topic = kap_str(e->chain->topic->name),
+                      .task = e->task,
+                      .node = e->node,
+                      .run = e->run,
+                      .id = kap_str(e->chain->id),
+                      .time_ns = e->time_ns,
+                      .level = e->level,
+                      .previous = e->previous,
                       .nth = e->nth },
         .blob = e->blob,
         .stamp = e->stamp,
@@ -114,8 +121,8 @@ struct kap_dedup_event dedup_event(const struct kap_dedup *d, const struct entry
     return ev;
 }
 
-void dedup_notice(struct kap_dedup *d, enum kap_dedup_notice_kind kind, const struct entry *e, const struct hand *h,
-                  int member, const char *text)
+void dedup_notice(struct kap_dedup *d, enum kap_dedup_notice_kind kind, const struct entry *e,
+                  const struct hand *h, int member, const char *text)
 {
     const struct kap_dedup_notice n = {
         .kind = kind,
@@ -251,8 +258,8 @@ static void mark_drop(struct kap_dedup *d, struct entry *e)
 
 static void marks_trim(struct kap_dedup *d)
 {
-    while (d->marks_first && (d->nmarks > d->config.max_marks ||
-                              d->now - d->marks_first->marked_at > d->config.mark_age_ns))
+    while (d->marks_first &&
+           (d->nmarks > d->config.max_marks || d->now - d->marks_first->marked_at > d->config.mark_age_ns))
         mark_drop(d, d->marks_first);
 }
 
@@ -282,7 +289,8 @@ struct entry *dedup_ghost(struct kap_dedup *d, struct kap_dedup_key key)
 static uint64_t store_token(struct kap_dedup *d, const struct entry *e, const char *handler)
 {
     if (d->storing_head > 1024 && d->storing_head > d->storing_n / 2) {
-        memmove(d->storing, d->storing + d->storing_head, (d->storing_n - d->storing_head) * sizeof *d->storing);
+        memmove(d->storing, d->storing + d->storing_head,
+                (d->storing_n - d->storing_head) * sizeof *d->storing);
         d->storing_n -= d->storing_head;
         d->storing_head = 0;
     }
@@ -307,8 +315,13 @@ void dedup_store_event(struct kap_dedup *d, struct entry *e)
         if (e->hands[i].state != HAND_DONE)
             handlers[n++] = kap_str(e->hands[i].handler);
     const struct kap_dedup_store op = {
-        .kind = KAP_DEDUP_STORE_EVENT, .token = store_token(d, e, NULL), .key = e->key, .meta = kap_buf_str(&meta),
-        .blob = e->blob, .handlers = handlers, .nhandlers = n,
+        .kind = KAP_DEDUP_STORE_EVENT,
+        .token = store_token(d, e, NULL),
+        .key = e->key,
+        .meta = kap_buf_str(&meta),
+        .blob = e->blob,
+        .handlers = handlers,
+        .nhandlers = n,
     };
     e->in_store = true;
     e->storing++;
@@ -320,8 +333,10 @@ void dedup_store_done(struct kap_dedup *d, struct entry *e, struct hand *h)
 {
     if (d->config.faults.no_outbox)
         return;
-    const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_DONE, .token = store_token(d, e, h->handler),
-                                        .key = e->key, .handler = kap_str(h->handler) };
+    const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_DONE,
+                                        .token = store_token(d, e, h->handler),
+                                        .key = e->key,
+                                        .handler = kap_str(h->handler) };
     e->storing++;
     d->io.store(d->io.ctx, &op);
 }
@@ -342,7 +357,8 @@ static void ack_done(struct kap_dedup *d, struct entry *e, struct hand *h)
     h->ack_wait = (struct bits){ 0 };
 }
 
-/* The disk does not take it: whoever has it elsewhere shall deliver it; if nobody can, we do it all the same. */
+/* The disk does not take it: whoever has it elsewhere shall deliver it; if nobody can, we do it all the same.
+ */
 static void event_not_stored(struct kap_dedup *d, struct entry *e)
 {
     d->doubtful = true;
@@ -405,7 +421,9 @@ static void complete(struct kap_dedup *d, struct entry *e, bool carried)
     const bool alone = d->npeers <= 1;
     struct entry *after = e->next;
     if (e->in_store) {
-        const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_FORGET, .key = e->key, .carried = carried };
+        const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_FORGET,
+                                            .key = e->key,
+                                            .carried = carried };
         d->io.store(d->io.ctx, &op);
     }
     chain_unlink(e);
@@ -456,13 +474,16 @@ void dedup_settle(struct kap_dedup *d, struct entry *e)
     const bool owner = e->chain->topic->rank != NOBODY;
     bool finished;
     if (owner) {
-        finished = e->accepted && e->ndone == e->nhands && bits_covers(&e->has, &need) && everybody_told(e, &need);
+        finished =
+            e->accepted && e->ndone == e->nhands && bits_covers(&e->has, &need) && everybody_told(e, &need);
     } else {
-        /* We only carry it: each owner must have it durably, and nobody here may be in the middle of a delivery. */
+        /* We only carry it: each owner must have it durably, and nobody here may be in the middle of a
+         * delivery. */
         finished = !bits_none(&need) && bits_covers(&e->acked, &need);
         for (size_t i = 0; i < e->nhands && finished; i++)
-            finished = e->hands[i].state == HAND_DONE ? !e->hands[i].by_self || bits_covers(&e->hands[i].told, &need)
-                                                      : e->hands[i].state == HAND_WAIT;
+            finished = e->hands[i].state == HAND_DONE
+                           ? !e->hands[i].by_self || bits_covers(&e->hands[i].told, &need)
+                           : e->hands[i].state == HAND_WAIT;
     }
     if (finished)
         complete(d, e, !owner);
@@ -528,7 +549,8 @@ static uint64_t producer_hash(const struct kap_dedup_identity *id)
     return kap_dedup_key_of(&p).lo;
 }
 
-/* Copies that disagree: the same transition, seen by another copy at another data time a moment ago, with nothing between. */
+/* Copies that disagree: the same transition, seen by another copy at another data time a moment ago, with
+ * nothing between. */
 static bool is_same_transition(const struct kap_dedup *d, struct chain *c, const struct received *r)
 {
     const struct kap_dedup_identity *id = &r->identity;
@@ -536,15 +558,18 @@ static bool is_same_transition(const struct kap_dedup *d, struct chain *c, const
         bits_has(&c->last_copies, r->copies[0].slot) || d->now - c->last_at > d->config.delay_ns ||
         c->last_producer != producer_hash(id))
         return false;
-    const int64_t apart = id->time_ns > c->last_time_ns ? id->time_ns - c->last_time_ns : c->last_time_ns - id->time_ns;
+    const int64_t apart =
+        id->time_ns > c->last_time_ns ? id->time_ns - c->last_time_ns : c->last_time_ns - id->time_ns;
     if (apart > d->config.delay_ns || apart < 0)
         return false;
-    /* Nothing of that copy is missing here: else what is missing may lie between. */
+    /* Nothing of that copy is missing here, else what is missing may lie between; of a copy's first event
+     * after its start nobody can tell. */
     const struct produced *known = chain_copy(c, r->copies[0].slot);
-    return r->copies[0].previous == (known ? known->sequence : 0);
+    return known && r->copies[0].previous == known->sequence;
 }
 
-static void chain_remember(struct kap_dedup *d, struct chain *c, const struct entry *e, const struct received *r)
+static void chain_remember(struct kap_dedup *d, struct chain *c, const struct entry *e,
+                           const struct received *r)
 {
     c->last_key = e->key;
     c->last_level = r->identity.level;
@@ -619,8 +644,10 @@ static void merge(struct kap_dedup *d, struct entry *e, const struct received *r
     if (r->from != SELF) {
         bits_set(&e->has, r->from);
         if (e->complete || e->stored) {
-            dedup_send_item(d, r->from, ITEM_HAVE, kap_dedup_key_of(&r->identity).hi == e->key.hi
-                                                       ? e->key : kap_dedup_key_of(&r->identity), NULL);
+            dedup_send_item(d, r->from, ITEM_HAVE,
+                            kap_dedup_key_of(&r->identity).hi == e->key.hi ? e->key
+                                                                           : kap_dedup_key_of(&r->identity),
+                            NULL);
             if (e->complete)
                 dedup_send_item(d, r->from, ITEM_DONE, kap_dedup_key_of(&r->identity), "");
         } else {
@@ -706,16 +733,22 @@ bool dedup_receive(struct kap_dedup *d, const struct received *r)
     return true;
 }
 
-enum kap_status kap_dedup_submit(struct kap_dedup *d, const struct kap_dedup_identity *identity, struct kap_str blob,
-                                 struct kap_error *err)
+enum kap_status kap_dedup_submit(struct kap_dedup *d, const struct kap_dedup_identity *identity,
+                                 struct kap_str blob, struct kap_error *err)
 {
     dedup_enter(d);
     d->stats.submitted++;
     const struct topic *t = dedup_topic(d, identity->topic, false);
     struct chain *c = t ? kap_map_get(t->chains, identity->id) : NULL;
     const struct produced *before = c ? chain_copy(c, SELF) : NULL;
-    const struct produced p = { .slot = SELF, .sequence = ++d->last_sequence, .previous = before ? before->sequence : 0 };
-    const struct received r = { .identity = *identity, .blob = blob, .copies = &p, .ncopies = 1, .from = SELF,
+    const struct produced p = { .slot = SELF,
+                                .sequence = ++d->last_sequence,
+                                .previous = before ? before->sequence : 0 };
+    const struct received r = { .identity = *identity,
+                                .blob = blob,
+                                .copies = &p,
+                                .ncopies = 1,
+                                .from = SELF,
                                 .stamp = kap_hlc_now(&d->hlc, kap_clock_wall(d->config.clock)) };
     const bool ok = dedup_receive(d, &r);
     d->dirty = true; /* sent with the next tick, so that many events share a message */
@@ -848,7 +881,9 @@ struct kap_dedup *kap_dedup_new(const struct kap_dedup_config *config, const str
     DEFAULT(max_marks, 262144);
     DEFAULT(mark_age_ns, KAP_HOUR);
 #undef DEFAULT
-    d->peers[SELF] = (struct peer){ .id = kap_strndup(config->self.p, config->self.n), .listed = true, .live = true,
+    d->peers[SELF] = (struct peer){ .id = kap_strndup(config->self.p, config->self.n),
+                                    .listed = true,
+                                    .live = true,
                                     .life = KAP_DEDUP_ALIVE };
     c->self = kap_str(d->peers[SELF].id);
     d->npeers = 1;
@@ -861,7 +896,8 @@ struct kap_dedup *kap_dedup_new(const struct kap_dedup_config *config, const str
     d->start_until = d->now + c->start_ns;
     d->renew_at = d->now + c->delay_ns / 3;
     d->full_at = d->now + c->full_sync_ns;
-    /* Larger than in an earlier life, as long as the clock was not set back further than that life was long. */
+    /* Larger than in an earlier life, as long as the clock was not set back further than that life was long.
+     */
     d->last_sequence = (uint64_t)(kap_clock_wall(c->clock) / KAP_US);
     return d;
 }
@@ -913,7 +949,8 @@ enum kap_status kap_dedup_load_event(struct kap_dedup *d, struct kap_dedup_key k
     if (!m)
         return kap_fail(err, KAP_EINVAL, "a pending event in the outbox cannot be read");
     const struct received r = {
-        .identity = { .task = kap_pb_str(m->task), .node = kap_pb_str(m->node), .run = kap_pb_str(m->run) }, .blob = blob
+        .identity = { .task = kap_pb_str(m->task), .node = kap_pb_str(m->node), .run = kap_pb_str(m->run) },
+        .blob = blob
     };
     struct entry *e = dedup_find(d, key);
     if (e && e->chain) {
@@ -972,8 +1009,8 @@ void kap_dedup_load_mark(struct kap_dedup *d, struct kap_dedup_key key, struct k
 void dedup_enter(struct kap_dedup *d)
 {
     const int64_t now = kap_clock_mono(d->config.clock);
-    /* Ticks come at least every quarter of the delay, so a gap means that this process stood still: others may have
-     * taken over what was ours. */
+    /* Ticks come at least every quarter of the delay, so a gap means that this process stood still: others
+     * may have taken over what was ours. */
     if (now - d->last_input > d->config.delay_ns / 2 && d->npeers > 1)
         d->unsure_until = now + d->config.settle_ns;
     d->now = d->last_input = now;

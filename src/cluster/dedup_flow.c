@@ -69,7 +69,8 @@ static void leave_running(struct kap_dedup *d, struct hand *h, enum hand_state t
 static void begin(struct kap_dedup *d, struct entry *e, struct hand *h)
 {
     if (d->doubtful && !e->stored && !bits_none(&e->has)) {
-        h->due = d->now + STORE_RETRY_NS; /* the disk is in doubt: not before it is written, see event_not_stored() */
+        h->due = d->now +
+                 STORE_RETRY_NS; /* the disk is in doubt: not before it is written, see event_not_stored() */
         if (h->here++ < 2)
             return;
     }
@@ -82,7 +83,8 @@ static void begin(struct kap_dedup *d, struct entry *e, struct hand *h)
     d->io.deliver(d->io.ctx, &ev, kap_str(handler), h->attempts);
 }
 
-/* Whom to ask: those who may have it in hand. After a change of members, also those who were owners a moment ago. */
+/* Whom to ask: those who may have it in hand. After a change of members, also those who were owners a moment
+ * ago. */
 static struct bits whom_to_ask(struct kap_dedup *d, struct entry *e)
 {
     struct bits ask = { 0 };
@@ -154,13 +156,15 @@ void dedup_evaluate(struct kap_dedup *d, struct entry *e, struct hand *h)
     } else if (!is_due(d, h, waited_from + rank * d->config.delay_ns)) {
         return;
     }
-    const bool take_over = held || rank > 0 || (h->holder != NOBODY && h->holder != SELF) ||
-                           e->chain->topic->rank != 0;
+    const bool take_over =
+        held || rank > 0 || (h->holder != NOBODY && h->holder != SELF) || e->chain->topic->rank != 0;
     if (take_over) {
         d->stats.take_overs++;
         dedup_notice(d, KAP_DEDUP_TAKE_OVER, e, h, h->holder != SELF ? h->holder : NOBODY, "no word from it");
     }
-    start(d, e, h, take_over || e->recovered || d->now < d->unsure_until || d->now - waited_from > d->config.delay_ns / 2);
+    start(d, e, h,
+          take_over || e->recovered || d->now < d->unsure_until ||
+              d->now - waited_from > d->config.delay_ns / 2);
 }
 
 void dedup_evaluate_all(struct kap_dedup *d, struct entry *e)
@@ -220,6 +224,7 @@ static void supersede(struct kap_dedup *d, struct entry *e, const char *handler)
         before->ndone++;
         h->by_self = true;
         dedup_store_done(d, before, h);
+        next_turn(d, before, handler);
         dedup_resend(d, before);
         dedup_settle(d, before);
     }
@@ -393,7 +398,8 @@ void dedup_on_taken(struct kap_dedup *d, struct entry *e, struct hand *h, int fr
 
 static bool precedes_us(const struct kap_dedup *d, const struct entry *e, int slot)
 {
-    return e->chain && kap_owners_before(kap_str(e->chain->topic->name), kap_str(d->peers[slot].id), d->config.self);
+    return e->chain &&
+           kap_owners_before(kap_str(e->chain->topic->name), kap_str(d->peers[slot].id), d->config.self);
 }
 
 static void yield_to(struct kap_dedup *d, struct entry *e, struct hand *h, int slot)
@@ -443,8 +449,8 @@ void dedup_on_ask(struct kap_dedup *d, struct entry *e, struct hand *h, int from
                (h->state == HAND_ASKING && !precedes_us(d, e, from))) {
         state = HELD;
         holder = SELF;
-    } else if (h->state == HAND_WAIT && h->holder != from && h->holder != SELF && dedup_may_deliver(d, h->holder) &&
-               d->now - h->last_word <= d->config.delay_ns) {
+    } else if (h->state == HAND_WAIT && h->holder != from && h->holder != SELF &&
+               dedup_may_deliver(d, h->holder) && d->now - h->last_word <= d->config.delay_ns) {
         state = HELD;
         holder = h->holder;
     }

@@ -11,9 +11,9 @@
 
 enum {
     NOBODY = -1,
-    SELF = 0,                     /* our own slot */
-    HAND_OVER_AFTER = 4,          /* failed attempts of one owner */
-    OUT_BYTES = 1 << 20,          /* of one message */
+    SELF = 0,            /* our own slot */
+    HAND_OVER_AFTER = 4, /* failed attempts of one owner */
+    OUT_BYTES = 1 << 20, /* of one message */
 };
 #define RESEND_NS (250 * KAP_MS)
 #define RESEND_MAX_NS (4 * KAP_S)
@@ -56,13 +56,13 @@ struct peer {
 
 struct topic {
     char *name;
-    struct kap_map *chains;      /* by event ID */
-    uint64_t version;            /* of the owners below */
+    struct kap_map *chains; /* by event ID */
+    uint64_t version;       /* of the owners below */
     uint8_t owners[KAP_DEDUP_MEMBERS];
     size_t nowners;
-    int rank;                    /* ours, NOBODY: not an owner */
-    uint64_t digest;             /* of the states */
-    uint64_t dropped;            /* stamp of its deletion */
+    int rank;         /* ours, NOBODY: not an owner */
+    uint64_t digest;  /* of the states */
+    uint64_t dropped; /* stamp of its deletion */
 };
 
 struct produced {
@@ -74,11 +74,11 @@ struct produced {
 struct chain {
     struct topic *topic;
     char *id;
-    struct entry *first, *last;  /* with something left to do, in order */
+    struct entry *first, *last; /* with something left to do, in order */
     bool has_state;
-    uint64_t stamp, version;     /* of the state that is shown */
-    uint64_t hash;               /* its part of the topic's digest */
-    struct produced *copies;     /* the last event of each copy */
+    uint64_t stamp, version; /* of the state that is shown */
+    uint64_t hash;           /* its part of the topic's digest */
+    struct produced *copies; /* the last event of each copy */
     size_t ncopies, copies_cap;
     /* The last transition, for copies that disagree about its time. */
     struct kap_dedup_key last_key;
@@ -99,22 +99,22 @@ enum hand_state {
 
 /* One event for one handler. */
 struct hand {
-    const char *handler;         /* interned */
+    const char *handler; /* interned */
     enum hand_state state;
-    int holder;                  /* who delivers, as far as is known */
-    bool by_self;                /* done: by us, so we tell */
-    unsigned attempts, here;     /* failed: in all, in a row at this owner */
-    int64_t last_word;           /* of the holder */
-    int64_t free_at;             /* since when nothing before it is in the way */
-    int64_t due;                 /* our next step */
+    int holder;              /* who delivers, as far as is known */
+    bool by_self;            /* done: by us, so we tell */
+    unsigned attempts, here; /* failed: in all, in a row at this owner */
+    int64_t last_word;       /* of the holder */
+    int64_t free_at;         /* since when nothing before it is in the way */
+    int64_t due;             /* our next step */
     struct bits asked, tried, told, ack_wait;
 };
 
 struct entry {
     struct kap_dedup_key key;
-    struct chain *chain;         /* NULL: only a mark, or heard of but not seen */
-    struct entry *prev, *next;   /* in the chain, or among the marks */
-    char *text;                  /* task, node, run and blob */
+    struct chain *chain;       /* NULL: only a mark, or heard of but not seen */
+    struct entry *prev, *next; /* in the chain, or among the marks */
+    char *text;                /* task, node, run and blob */
     struct kap_str task, node, run, blob;
     int64_t time_ns;
     int32_t level, previous;
@@ -126,7 +126,7 @@ struct entry {
     struct bits has, acked, ack_wait;
     bool accepted, complete, recovered, stored, in_store, alias;
     struct kap_dedup_key alias_of;
-    size_t storing;              /* answers that are due */
+    size_t storing; /* answers that are due */
     int64_t accepted_at, marked_at, store_at;
     int64_t resend_at, resend_pause;
     int64_t due;
@@ -134,9 +134,9 @@ struct entry {
 };
 
 struct storing {
-    uint64_t token;              /* 0: answered */
+    uint64_t token; /* 0: answered */
     struct kap_dedup_key key;
-    const char *handler;         /* NULL: the event */
+    const char *handler; /* NULL: the event */
 };
 
 struct kap_dedup {
@@ -145,7 +145,7 @@ struct kap_dedup {
     struct kap_hlc hlc;
     struct peer peers[KAP_DEDUP_MEMBERS];
     size_t npeers;
-    uint64_t version;            /* of the set of live members */
+    uint64_t version; /* of the set of live members */
     struct kap_map *topics, *entries, *handlers;
     struct kap_heap due;
     struct entry *marks_first, *marks_last;
@@ -171,8 +171,8 @@ struct bits dedup_need(struct kap_dedup *d, struct topic *t); /* live owners but
 int dedup_slot(const struct kap_dedup *d, struct kap_str member);
 const char *dedup_handler_name(struct kap_dedup *d, struct kap_str handler);
 struct kap_dedup_event dedup_event(const struct kap_dedup *d, const struct entry *e);
-void dedup_notice(struct kap_dedup *d, enum kap_dedup_notice_kind kind, const struct entry *e, const struct hand *h,
-                  int member, const char *text);
+void dedup_notice(struct kap_dedup *d, enum kap_dedup_notice_kind kind, const struct entry *e,
+                  const struct hand *h, int member, const char *text);
 struct received {
     struct kap_dedup_identity identity;
     struct kap_str blob;
@@ -184,8 +184,9 @@ struct received {
 bool dedup_receive(struct kap_dedup *d, const struct received *r);
 void dedup_store_event(struct kap_dedup *d, struct entry *e);
 void dedup_store_done(struct kap_dedup *d, struct entry *e, struct hand *h);
-void dedup_settle(struct kap_dedup *d, struct entry *e); /* is anything left to do? e may be gone afterwards */
-void dedup_due(struct kap_dedup *d, struct entry *e);    /* its place among the deadlines */
+void dedup_settle(struct kap_dedup *d,
+                  struct entry *e);                   /* is anything left to do? e may be gone afterwards */
+void dedup_due(struct kap_dedup *d, struct entry *e); /* its place among the deadlines */
 
 /* dedup_flow.c */
 void dedup_evaluate(struct kap_dedup *d, struct entry *e, struct hand *h);
@@ -197,23 +198,36 @@ void dedup_renew(struct kap_dedup *d);
 void dedup_hand_over(struct kap_dedup *d, struct entry *e, struct hand *h);
 bool dedup_may_deliver(const struct kap_dedup *d, int slot);
 void dedup_on_started(struct kap_dedup *d, struct entry *e, struct hand *h, int from);
-void dedup_on_tell(struct kap_dedup *d, struct entry *e, struct hand *h, int from, unsigned state, int holder);
+void dedup_on_tell(struct kap_dedup *d, struct entry *e, struct hand *h, int from, unsigned state,
+                   int holder);
 void dedup_on_ask(struct kap_dedup *d, struct entry *e, struct hand *h, int from);
 void dedup_on_hand_over(struct kap_dedup *d, struct entry *e, struct hand *h, int from, unsigned attempts);
 void dedup_on_taken(struct kap_dedup *d, struct entry *e, struct hand *h, int from);
 void dedup_begin_unless_asking(struct kap_dedup *d, struct entry *e, struct hand *h);
 
 /* dedup_wire.c */
-enum item { ITEM_HAVE, ITEM_STARTED, ITEM_DONE, ITEM_DONE_KNOWN, ITEM_ASK, ITEM_TELL, ITEM_HAND_OVER, ITEM_TAKEN };
-void dedup_send_item(struct kap_dedup *d, int to, enum item what, struct kap_dedup_key key, const char *handler);
-void dedup_send_tell(struct kap_dedup *d, int to, struct kap_dedup_key key, const char *handler, unsigned state, int holder);
+enum item {
+    ITEM_HAVE,
+    ITEM_STARTED,
+    ITEM_DONE,
+    ITEM_DONE_KNOWN,
+    ITEM_ASK,
+    ITEM_TELL,
+    ITEM_HAND_OVER,
+    ITEM_TAKEN
+};
+void dedup_send_item(struct kap_dedup *d, int to, enum item what, struct kap_dedup_key key,
+                     const char *handler);
+void dedup_send_tell(struct kap_dedup *d, int to, struct kap_dedup_key key, const char *handler,
+                     unsigned state, int holder);
 void dedup_send_hand_over(struct kap_dedup *d, int to, const struct entry *e, const struct hand *h);
 void dedup_send_event(struct kap_dedup *d, int to, const struct entry *e);
 void dedup_pack_meta(const struct kap_dedup *d, const struct entry *e, struct kap_buf *out);
 void dedup_flush(struct kap_dedup *d);
 
 /* dedup_state.c */
-bool dedup_state_offer(struct kap_dedup *d, struct chain *c, uint64_t stamp, uint64_t version); /* newer: taken over */
+bool dedup_state_offer(struct kap_dedup *d, struct chain *c, uint64_t stamp,
+                       uint64_t version); /* newer: taken over */
 void dedup_state_store(struct kap_dedup *d, struct chain *c);
 void dedup_send_digests(struct kap_dedup *d, int to);
 void dedup_topic_dropped(struct kap_dedup *d, struct topic *t, uint64_t stamp);

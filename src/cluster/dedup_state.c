@@ -44,12 +44,16 @@ void dedup_state_store(struct kap_dedup *d, struct chain *c)
     kap_buf_addn(&b, &c->version, sizeof c->version);
     if (!d->io.state_get(d->io.ctx, kap_str(c->topic->name), kap_str(c->id), &b))
         return;
-    const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_STATE, .topic = kap_str(c->topic->name),
-                                        .id = kap_str(c->id), .stamp = c->stamp, .blob = kap_buf_str(&b) };
+    const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_STATE,
+                                        .topic = kap_str(c->topic->name),
+                                        .id = kap_str(c->id),
+                                        .stamp = c->stamp,
+                                        .blob = kap_buf_str(&b) };
     d->io.store(d->io.ctx, &op);
 }
 
-void kap_dedup_load_state(struct kap_dedup *d, struct kap_str topic, struct kap_str id, uint64_t stamp, struct kap_str blob)
+void kap_dedup_load_state(struct kap_dedup *d, struct kap_str topic, struct kap_str id, uint64_t stamp,
+                          struct kap_str blob)
 {
     uint64_t version;
     if (blob.n < sizeof version)
@@ -91,7 +95,9 @@ void dedup_topic_dropped(struct kap_dedup *d, struct topic *t, uint64_t stamp)
         c->has_state = false;
         d->nstates--;
     }
-    const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_TOPIC, .topic = kap_str(t->name), .stamp = stamp };
+    const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_TOPIC,
+                                        .topic = kap_str(t->name),
+                                        .stamp = stamp };
     d->io.store(d->io.ctx, &op);
     /* What is newer than the deletion was dropped with the rest: once more. */
     for (i = 0; kap_map_next(t->chains, &i, NULL, &p);)

@@ -59,13 +59,15 @@ static Kap__Rpc__DedupItem item_of(struct kap_dedup_key key, const char *handler
     return item;
 }
 
-void dedup_send_item(struct kap_dedup *d, int to, enum item what, struct kap_dedup_key key, const char *handler)
+void dedup_send_item(struct kap_dedup *d, int to, enum item what, struct kap_dedup_key key,
+                     const char *handler)
 {
     Kap__Rpc__DedupItem item = item_of(key, handler);
     add_item(d, to, what, &item);
 }
 
-void dedup_send_tell(struct kap_dedup *d, int to, struct kap_dedup_key key, const char *handler, unsigned state, int holder)
+void dedup_send_tell(struct kap_dedup *d, int to, struct kap_dedup_key key, const char *handler,
+                     unsigned state, int holder)
 {
     Kap__Rpc__DedupItem item = item_of(key, handler);
     item.state = state;
@@ -137,9 +139,15 @@ static void on_event(struct kap_dedup *d, int from, const Kap__Rpc__DedupEvent *
 {
     struct produced copies[KAP_DEDUP_MEMBERS];
     struct received r = {
-        .identity = { .topic = kap_pb_str(m->topic), .task = kap_pb_str(m->task), .node = kap_pb_str(m->node),
-                      .run = kap_pb_str(m->run), .id = kap_pb_str(m->id), .time_ns = m->time_ns, .level = m->level,
-                      .previous = m->previous, .nth = m->nth },
+        .identity = { .topic = kap_pb_str(m->topic),
+                      .task = kap_pb_str(m->task),
+                      .node = kap_pb_str(m->node),
+                      .run = kap_pb_str(m->run),
+                      .id = kap_pb_str(m->id),
+                      .time_ns = m->time_ns,
+                      .level = m->level,
+                      .previous = m->previous,
+                      .nth = m->nth },
         .blob = kap_pb_str(m->blob),
         .stamp = m->stamp,
         .copies = copies,
@@ -148,7 +156,8 @@ static void on_event(struct kap_dedup *d, int from, const Kap__Rpc__DedupEvent *
     for (size_t i = 0; i < m->n_copies && r.ncopies < KAP_DEDUP_MEMBERS; i++) {
         const int slot = dedup_slot(d, kap_pb_str(m->copies[i]->copy));
         if (slot != NOBODY)
-            copies[r.ncopies++] = (struct produced){ .slot = (uint8_t)slot, .sequence = m->copies[i]->sequence,
+            copies[r.ncopies++] = (struct produced){ .slot = (uint8_t)slot,
+                                                     .sequence = m->copies[i]->sequence,
                                                      .previous = m->copies[i]->previous };
     }
     d->stats.received++;

@@ -5,7 +5,8 @@ enum { NS_PER_MS = 1000000 };
 uint64_t kap_hlc_now(struct kap_hlc *c, int64_t wall_ns)
 {
     const uint64_t wall = wall_ns > 0 ? (uint64_t)(wall_ns / NS_PER_MS) << 16 : 0;
-    /* The counter may run over into the milliseconds: then the clock is a little ahead, which is what it is for. */
+    /* The counter may run over into the milliseconds: then the clock is a little ahead, which is what it is
+     * for. */
     c->last = wall > c->last ? wall : c->last + 1;
     return c->last;
 }

@@ -13,7 +13,7 @@ struct listed {
 /* A call of ours that waits for its answer. */
 struct asked {
     struct asked *next;
-    uint64_t token;      /* of the call */
+    uint64_t token; /* of the call */
     uint64_t operator_token;
     enum { ASKED_PREPARE, ASKED_ADOPT, ASKED_REMOVED, ASKED_REMOVE } what;
     kap_uuid member;
@@ -26,7 +26,7 @@ struct kap_members {
     struct kap_random *random;
     struct kap_member_info self; /* strings owned */
     kap_uuid cluster_id;
-    struct listed *list;         /* ourselves first */
+    struct listed *list; /* ourselves first */
     size_t n, cap;
     uint64_t last_token;
     struct asked *asked;
@@ -93,8 +93,10 @@ static bool info_read(const Kap__Rpc__MemberInfo *m, struct kap_member_info *ret
     if (!m || !kap_uuid_valid(kap_pb_str(m->id)))
         return false;
     *ret = (struct kap_member_info){
-        .gossip_address = kap_pb_str(m->gossip_address), .rpc_address = kap_pb_str(m->rpc_address),
-        .api_address = kap_pb_str(m->api_address),       .roles = kap_pb_str(m->roles),
+        .gossip_address = kap_pb_str(m->gossip_address),
+        .rpc_address = kap_pb_str(m->rpc_address),
+        .api_address = kap_pb_str(m->api_address),
+        .roles = kap_pb_str(m->roles),
         .hostname = kap_pb_str(m->hostname),
     };
     memcpy(ret->id, m->id.data, KAP_UUID_LEN);
@@ -131,9 +133,11 @@ static void list_add(struct kap_members *m, const struct kap_member_info *info, 
 static bool list_entry(void *ctx, const struct kap_catalog_entry *e)
 {
     struct kap_members *m = ctx;
-    Kap__Rpc__MemberInfo *message = kap__rpc__member_info__unpack(NULL, e->blob.n, (const uint8_t *)e->blob.p);
+    Kap__Rpc__MemberInfo *message =
+        kap__rpc__member_info__unpack(NULL, e->blob.n, (const uint8_t *)e->blob.p);
     struct kap_member_info info;
-    if (message && info_read(message, &info) && kap_str_eq(kap_str(info.id), e->id) && m->n < KAP_MEMBERS_MAX) {
+    if (message && info_read(message, &info) && kap_str_eq(kap_str(info.id), e->id) &&
+        m->n < KAP_MEMBERS_MAX) {
         if (strcmp(info.id, m->self.id) == 0)
             m->list[0].added = message->added;
         else
@@ -233,8 +237,10 @@ static uint64_t now_stamp(const struct kap_members *m)
 
 void kap_members_start(struct kap_members *m)
 {
-    const struct kap_catalog_entry *own = kap_catalog_get(m->catalog, KAP_CATALOG_MEMBER, kap_str(m->self.id));
-    Kap__Rpc__MemberInfo *message = own ? kap__rpc__member_info__unpack(NULL, own->blob.n, (const uint8_t *)own->blob.p) : NULL;
+    const struct kap_catalog_entry *own =
+        kap_catalog_get(m->catalog, KAP_CATALOG_MEMBER, kap_str(m->self.id));
+    Kap__Rpc__MemberInfo *message =
+        own ? kap__rpc__member_info__unpack(NULL, own->blob.n, (const uint8_t *)own->blob.p) : NULL;
     struct kap_member_info info;
     const bool same = message && info_read(message, &info) && info_same(&info, &m->self);
     const uint64_t added = message ? message->added : now_stamp(m);
@@ -254,8 +260,8 @@ void kap_members_changed(struct kap_members *m, const struct kap_catalog_entry *
 
 /* ---- calls ---- */
 
-static void send_call(struct kap_members *m, struct kap_str address, const Kap__Rpc__MemberCall *call, int what,
-                      const char *member, uint64_t operator_token)
+static void send_call(struct kap_members *m, struct kap_str address, const Kap__Rpc__MemberCall *call,
+                      int what, const char *member, uint64_t operator_token)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
     kap_rpc_pack(&b, &call->base);
@@ -270,8 +276,8 @@ static void send_call(struct kap_members *m, struct kap_str address, const Kap__
     m->io.call(m->io.ctx, kap_str(a->address), kap_buf_str(&b), a->token);
 }
 
-static void call_with(struct kap_members *m, struct kap_str address, Kap__Rpc__MemberCall__Kind kind, const char *about,
-                      uint64_t operator_token)
+static void call_with(struct kap_members *m, struct kap_str address, Kap__Rpc__MemberCall__Kind kind,
+                      const char *about, uint64_t operator_token)
 {
     Kap__Rpc__MemberCall call = KAP__RPC__MEMBER_CALL__INIT;
     Kap__Rpc__MemberInfo caller = info_message(&m->self, 0);
@@ -312,12 +318,15 @@ void kap_members_add(struct kap_members *m, struct kap_str rpc_address, uint64_t
 {
     struct kap_error err;
     if (rpc_address.n == 0 || !memchr(rpc_address.p, ':', rpc_address.n)) {
-        finish(m, token, kap_fail(&err, KAP_EINVAL, "'%.*s' is not an RPC address: give host:port, e.g. serverB:9091",
-                                  KAP_STR_ARG(rpc_address)), &err);
+        finish(m, token,
+               kap_fail(&err, KAP_EINVAL, "'%.*s' is not an RPC address: give host:port, e.g. serverB:9091",
+                        KAP_STR_ARG(rpc_address)),
+               &err);
         return;
     }
     if (m->n >= KAP_MEMBERS_MAX) {
-        finish(m, token, kap_fail(&err, KAP_ELIMIT, "a cluster has at most %d members", KAP_MEMBERS_MAX), &err);
+        finish(m, token, kap_fail(&err, KAP_ELIMIT, "a cluster has at most %d members", KAP_MEMBERS_MAX),
+               &err);
         return;
     }
     call_with(m, rpc_address, KAP__RPC__MEMBER_CALL__KIND__PREPARE, "", token);
@@ -343,7 +352,8 @@ static void prepared(struct kap_members *m, const struct asked *a, const struct 
 {
     struct kap_error err;
     if (strcmp(info->id, m->self.id) == 0) {
-        finish(m, a->operator_token, kap_fail(&err, KAP_EINVAL, "%s is this member itself", a->address), &err);
+        finish(m, a->operator_token, kap_fail(&err, KAP_EINVAL, "%s is this member itself", a->address),
+               &err);
         return;
     }
     const bool known = kap_members_find(m, kap_str(info->id)) != NULL;
@@ -367,12 +377,16 @@ void kap_members_remove(struct kap_members *m, struct kap_str id, uint64_t token
     struct kap_error err;
     const struct kap_member_info *info = kap_members_find(m, id);
     if (!info) {
-        finish(m, token, kap_fail(&err, KAP_ENOTFOUND, "no member has the ID '%.*s'; 'member list' shows the members",
-                                  KAP_STR_ARG(id)), &err);
+        finish(m, token,
+               kap_fail(&err, KAP_ENOTFOUND, "no member has the ID '%.*s'; 'member list' shows the members",
+                        KAP_STR_ARG(id)),
+               &err);
         return;
     }
     if (m->n == 1) {
-        finish(m, token, kap_fail(&err, KAP_ESTATE, "this member is alone; there is no cluster to remove it from"), &err);
+        finish(m, token,
+               kap_fail(&err, KAP_ESTATE, "this member is alone; there is no cluster to remove it from"),
+               &err);
         return;
     }
     if (info == &m->list[0].info) { /* the others must know: one of them does it */
@@ -406,7 +420,8 @@ static void become_alone(struct kap_members *m, struct kap_str by)
 
 /* ---- answers ---- */
 
-static enum kap_status answer_status(const Kap__Rpc__MemberAnswer *ans, const struct asked *a, struct kap_error *err)
+static enum kap_status answer_status(const Kap__Rpc__MemberAnswer *ans, const struct asked *a,
+                                     struct kap_error *err)
 {
     if (ans->status == KAP_OK)
         return KAP_OK;
@@ -415,8 +430,8 @@ static enum kap_status answer_status(const Kap__Rpc__MemberAnswer *ans, const st
     return kap_fail(err, status, "%.*s", (int)ans->text.len, (const char *)ans->text.data);
 }
 
-static void answered(struct kap_members *m, const struct asked *a, enum kap_status status, const struct kap_member_info *info,
-                     const struct kap_error *err)
+static void answered(struct kap_members *m, const struct asked *a, enum kap_status status,
+                     const struct kap_member_info *info, const struct kap_error *err)
 {
     switch (a->what) {
     case ASKED_PREPARE:
@@ -464,8 +479,10 @@ void kap_members_answer(struct kap_members *m, uint64_t token, enum kap_status s
         if (status == KAP_OK && a->what == ASKED_PREPARE && !has_info)
             status = kap_fail(&local, KAP_EIO, "%s did not say who it is", a->address);
     } else if (a->what == ASKED_ADOPT) {
-        status = kap_fail(&local, status, "the member at %s is listed but did not answer in time (%s); it joins as soon as "
-                          "it can be reached", a->address, err ? err->msg : "");
+        status = kap_fail(&local, status,
+                          "the member at %s is listed but did not answer in time (%s); it joins as soon as "
+                          "it can be reached",
+                          a->address, err ? err->msg : "");
     } else {
         status = kap_fail(&local, status, "%s: %s", a->address, err ? err->msg : "no answer");
     }
@@ -496,16 +513,19 @@ static bool is_our_cluster(const struct kap_members *m, const Kap__Rpc__MemberCa
     return kap_str_is(kap_pb_str(call->cluster_id), m->cluster_id);
 }
 
-static enum kap_status may_be_added(const struct kap_members *m, const Kap__Rpc__MemberCall *call, struct kap_error *err)
+static enum kap_status may_be_added(const struct kap_members *m, const Kap__Rpc__MemberCall *call,
+                                    struct kap_error *err)
 {
     if (!kap_uuid_valid(kap_pb_str(call->cluster_id)))
         return kap_fail(err, KAP_EINVAL, "the cluster ID is not a UUID");
     if (m->n == 1 || is_our_cluster(m, call))
         return KAP_OK;
-    return kap_fail(err, KAP_ESTATE,
-                    "member %s (%.*s) belongs to cluster %s with %zu other member%s: remove it there first with "
-                    "'kapacitor-ctl member remove %s', then add it here",
-                    m->self.id, KAP_STR_ARG(m->self.rpc_address), m->cluster_id, m->n - 1, m->n == 2 ? "" : "s", m->self.id);
+    return kap_fail(
+        err, KAP_ESTATE,
+        "member %s (%.*s) belongs to cluster %s with %zu other member%s: remove it there first with "
+        "'kapacitor-ctl member remove %s', then add it here",
+        m->self.id, KAP_STR_ARG(m->self.rpc_address), m->cluster_id, m->n - 1, m->n == 2 ? "" : "s",
+        m->self.id);
 }
 
 static void seed_members(struct kap_members *m, const Kap__Rpc__MemberCall *call)
@@ -545,7 +565,8 @@ static enum kap_status removed(struct kap_members *m, const Kap__Rpc__MemberCall
     return KAP_OK;
 }
 
-static enum kap_status remove_for(struct kap_members *m, const Kap__Rpc__MemberCall *call, struct kap_error *err)
+static enum kap_status remove_for(struct kap_members *m, const Kap__Rpc__MemberCall *call,
+                                  struct kap_error *err)
 {
     const struct kap_member_info *info = kap_members_find(m, kap_pb_str(call->member_id));
     if (!is_our_cluster(m, call) || !info || info == &m->list[0].info)
@@ -588,8 +609,8 @@ void kap_members_request(struct kap_members *m, struct kap_str from, uint64_t ca
     kap__rpc__member_call__free_unpacked(call, NULL);
 }
 
-enum kap_members_welcome kap_members_hello(struct kap_members *m, struct kap_str id, struct kap_str cluster_id,
-                                           struct kap_str rpc_address)
+enum kap_members_welcome kap_members_hello(struct kap_members *m, struct kap_str id,
+                                           struct kap_str cluster_id, struct kap_str rpc_address)
 {
     const bool same = kap_str_is(cluster_id, m->cluster_id);
     const struct kap_member_info *info = kap_members_find(m, id);
@@ -601,8 +622,10 @@ enum kap_members_welcome kap_members_hello(struct kap_members *m, struct kap_str
         if (is_adopting(m, info->id))
             call_with(m, rpc_address, KAP__RPC__MEMBER_CALL__KIND__ADOPT, info->id, 0);
         else
-            m->io.notice(m->io.ctx, "a listed member says that it belongs to another cluster; if it was removed, remove it "
-                                    "here as well");
+            m->io.notice(
+                m->io.ctx,
+                "a listed member says that it belongs to another cluster; if it was removed, remove it "
+                "here as well");
         return KAP_WELCOME_STRANGER;
     }
     if (same && kap_catalog_was_dropped(m->catalog, KAP_CATALOG_MEMBER, id)) {

@@ -1,14 +1,16 @@
-/* Who is in the cluster: the identity of this member, and adding and removing members. A sans-I/O state machine over the
- * catalog, which holds the list of members (kind MEMBER) and so brings every change to everybody.
+/* Who is in the cluster: the identity of this member, and adding and removing members. A sans-I/O state
+ * machine over the catalog, which holds the list of members (kind MEMBER) and so brings every change to
+ * everybody.
  *
- * Alone, a member is uninitialized, with a cluster ID of its own. `add` asks the other side first (it refuses when it belongs
- * to another cluster with other members), lists it, then has it adopt the cluster ID; a listed member that missed this is
- * told again at its next hello. `remove` turns the entry into a tombstone that stays; the removed one learns of it at once or
- * when it comes back, and becomes a cluster of one with a fresh cluster ID. The last one left keeps the cluster ID.
+ * Alone, a member is uninitialized, with a cluster ID of its own. `add` asks the other side first (it refuses
+ * when it belongs to another cluster with other members), lists it, then has it adopt the cluster ID; a
+ * listed member that missed this is told again at its next hello. `remove` turns the entry into a tombstone
+ * that stays; the removed one learns of it at once or when it comes back, and becomes a cluster of one with a
+ * fresh cluster ID. The last one left keeps the cluster ID.
  *
- * Inputs: kap_members_add/remove (an operator), _request (a peer's call), _answer (to ours), _hello, _changed (the catalog's).
- * Outputs through struct kap_members_io. Ownership: what is given is copied, what look-ups give is borrowed until the next
- * input. Threads: one at a time. */
+ * Inputs: kap_members_add/remove (an operator), _request (a peer's call), _answer (to ours), _hello, _changed
+ * (the catalog's). Outputs through struct kap_members_io. Ownership: what is given is copied, what look-ups
+ * give is borrowed until the next input. Threads: one at a time. */
 #ifndef KAP_CLUSTER_MEMBER_H
 #define KAP_CLUSTER_MEMBER_H
 
@@ -26,7 +28,8 @@ struct kap_member_info {
 };
 
 struct kap_members_io {
-    /* Calls the RPC service (channel KAP_RPC_MEMBER) at an address; the answer goes to kap_members_answer(). */
+    /* Calls the RPC service (channel KAP_RPC_MEMBER) at an address; the answer goes to kap_members_answer().
+     */
     void (*call)(void *ctx, struct kap_str address, struct kap_str bytes, uint64_t token);
     /* Answers kap_members_request(). */
     void (*reply)(void *ctx, uint64_t call, struct kap_str bytes);
@@ -34,7 +37,8 @@ struct kap_members_io {
     void (*finished)(void *ctx, uint64_t token, enum kap_status status, const struct kap_error *err);
     /* This member's cluster ID is now another one: keep it (cluster.id) before anything else is sent. */
     void (*set_cluster_id)(void *ctx, struct kap_str cluster_id);
-    /* The list of members, or whether there is a cluster, changed: gossip, links, owners, placement follow. */
+    /* The list of members, or whether there is a cluster, changed: gossip, links, owners, placement follow.
+     */
     void (*list_changed)(void *ctx);
     /* This member was removed from its cluster: tasks are to be disabled. `by`: who said so. */
     void (*removed)(void *ctx, struct kap_str by);
@@ -45,8 +49,8 @@ struct kap_members_io {
 struct kap_members_config {
     struct kap_member_info self;
     struct kap_str cluster_id;
-    struct kap_catalog *catalog;   /* borrowed; loaded already */
-    struct kap_random *random;     /* for fresh cluster IDs; NULL: the system's */
+    struct kap_catalog *catalog; /* borrowed; loaded already */
+    struct kap_random *random;   /* for fresh cluster IDs; NULL: the system's */
 };
 
 struct kap_members *kap_members_new(const struct kap_members_config *config, const struct kap_members_io *io);
@@ -57,7 +61,8 @@ void kap_members_start(struct kap_members *m);
 const char *kap_members_cluster_id(const struct kap_members *m);
 const char *kap_members_self(const struct kap_members *m);
 bool kap_members_initialized(const struct kap_members *m); /* more than one member is listed */
-/* Listed members in the order in which they are shown: ourselves first, then by the time at which they were added. */
+/* Listed members in the order in which they are shown: ourselves first, then by the time at which they were
+ * added. */
 size_t kap_members_count(const struct kap_members *m);
 const struct kap_member_info *kap_members_at(const struct kap_members *m, size_t i);
 const struct kap_member_info *kap_members_find(const struct kap_members *m, struct kap_str id); /* NULL */
@@ -81,7 +86,7 @@ enum kap_members_welcome {
     KAP_WELCOME_REMOVED,  /* of our cluster once: gets the news of its removal, nothing else */
 };
 /* A peer's identity as its hello gave it. Repeats the adoption or the news of removal where that is due. */
-enum kap_members_welcome kap_members_hello(struct kap_members *m, struct kap_str id, struct kap_str cluster_id,
-                                           struct kap_str rpc_address);
+enum kap_members_welcome kap_members_hello(struct kap_members *m, struct kap_str id,
+                                           struct kap_str cluster_id, struct kap_str rpc_address);
 
 #endif

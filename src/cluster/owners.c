@@ -19,7 +19,8 @@ bool kap_owners_before(struct kap_str key, struct kap_str a, struct kap_str b)
     return comes_before(kap_owners_score(key, a), a, kap_owners_score(key, b), b);
 }
 
-size_t kap_owners_rank(struct kap_str key, const struct kap_str *members, size_t n, size_t redundancy, uint32_t *ret)
+size_t kap_owners_rank(struct kap_str key, const struct kap_str *members, size_t n, size_t redundancy,
+                       uint32_t *ret)
 {
     /* Insertion into a list that is at most `redundancy` long; members are few. */
     const size_t want = redundancy && redundancy < n ? redundancy : n;
@@ -27,7 +28,8 @@ size_t kap_owners_rank(struct kap_str key, const struct kap_str *members, size_t
     for (size_t i = 0; i < n; i++) {
         const uint64_t score = kap_owners_score(key, members[i]);
         size_t at = have;
-        while (at > 0 && comes_before(score, members[i], kap_owners_score(key, members[ret[at - 1]]), members[ret[at - 1]]))
+        while (at > 0 && comes_before(score, members[i], kap_owners_score(key, members[ret[at - 1]]),
+                                      members[ret[at - 1]]))
             at--;
         if (at >= want)
             continue;
@@ -39,7 +41,8 @@ size_t kap_owners_rank(struct kap_str key, const struct kap_str *members, size_t
     return have;
 }
 
-bool kap_owners_has(struct kap_str key, const struct kap_str *members, size_t n, size_t redundancy, size_t self)
+bool kap_owners_has(struct kap_str key, const struct kap_str *members, size_t n, size_t redundancy,
+                    size_t self)
 {
     if (redundancy == 0 || redundancy >= n)
         return self < n;

@@ -86,7 +86,9 @@ enum kap_status kap_rpc_hello_get(struct kap_str body, struct kap_rpc_hello *ret
     Kap__Rpc__Hello *m = kap__rpc__hello__unpack(NULL, body.n, (const uint8_t *)body.p);
     if (!m)
         return kap_fail(err, KAP_EINVAL, "hello cannot be read");
-    struct kap_rpc_hello hello = { .version_min = m->version_min, .version_max = m->version_max, .boot = m->boot };
+    struct kap_rpc_hello hello = { .version_min = m->version_min,
+                                   .version_max = m->version_max,
+                                   .boot = m->boot };
     const bool ok = kap_uuid_valid(kap_pb_str(m->member_id)) && kap_uuid_valid(kap_pb_str(m->cluster_id)) &&
                     m->rpc_address.len < sizeof hello.rpc_address && m->version_min <= m->version_max;
     if (ok) {

@@ -6,10 +6,10 @@
  *   5  type                     u8, enum kap_rpc_type
  *   6  channel                  u16, enum kap_rpc_channel
  *   8  request ID               u64, 0 where there is none; chosen by the caller
- * Both sides begin with HELLO (message Hello), which has the range of versions they speak; no common one ends the
- * connection with a reason. Types and channels that a side does not know: a request is answered with an error, a message is
- * ignored; unknown fields are skipped, as protobuf does.
- * Ownership: frames borrow from the bytes given. Threads: pure functions. */
+ * Both sides begin with HELLO (message Hello), which has the range of versions they speak; no common one ends
+ * the connection with a reason. Types and channels that a side does not know: a request is answered with an
+ * error, a message is ignored; unknown fields are skipped, as protobuf does. Ownership: frames borrow from
+ * the bytes given. Threads: pure functions. */
 #ifndef KAP_CLUSTER_RPC_H
 #define KAP_CLUSTER_RPC_H
 
@@ -24,7 +24,7 @@ enum kap_rpc_type {
     KAP_RPC_MESSAGE, /* one-way */
     KAP_RPC_REQUEST,
     KAP_RPC_ANSWER,
-    KAP_RPC_ERROR,   /* answer to a request: message Failure */
+    KAP_RPC_ERROR, /* answer to a request: message Failure */
     KAP_RPC_PING,
     KAP_RPC_PONG,
     KAP_RPC_GOODBYE, /* the sender closes: message Failure says why */
@@ -47,8 +47,10 @@ struct kap_rpc_frame {
     struct kap_str body;
 };
 
-void kap_rpc_frame_put(struct kap_buf *out, enum kap_rpc_type type, enum kap_rpc_channel channel, uint64_t id, struct kap_str body);
-/* Takes the first frame off `in`. Returns its whole size, 0 when it is not complete yet, -1 when it cannot become one (err). */
+void kap_rpc_frame_put(struct kap_buf *out, enum kap_rpc_type type, enum kap_rpc_channel channel, uint64_t id,
+                       struct kap_str body);
+/* Takes the first frame off `in`. Returns its whole size, 0 when it is not complete yet, -1 when it cannot
+ * become one (err). */
 int64_t kap_rpc_frame_get(struct kap_str in, struct kap_rpc_frame *ret, struct kap_error *err);
 
 struct kap_rpc_hello {

@@ -14,7 +14,7 @@ enum {
     BACKLOG = 128,
 };
 #define NOT_ADMITTED_NS (10 * KAP_S)
-#define HELLO_NS (5 * KAP_S)        /* for the peer's hello */
+#define HELLO_NS (5 * KAP_S) /* for the peer's hello */
 #define DIAL_MIN_NS (100 * KAP_MS)
 #define DIAL_MAX_NS (2 * KAP_S)
 #define DIAL_SECOND_NS (200 * KAP_MS) /* the larger ID lets the smaller one dial first */
@@ -26,13 +26,13 @@ struct conn {
     uv_connect_t connect;
     uv_getaddrinfo_t resolve;
     uv_write_t write;
-    char *address;                 /* dialled: where; else the peer's socket address */
-    int holds;                     /* callbacks that are still to come: of the handle, of the resolver */
+    char *address; /* dialled: where; else the peer's socket address */
+    int holds;     /* callbacks that are still to come: of the handle, of the resolver */
     bool dialled, resolving, open, closing, one_call, writing, said_hello, heard_hello, queued_close;
     enum kap_members_welcome welcome;
     struct kap_rpc_hello hello;
-    struct peer *dialling;         /* dialled to be the link of this peer */
-    struct peer *link;             /* is the link of this peer */
+    struct peer *dialling; /* dialled to be the link of this peer */
+    struct peer *link;     /* is the link of this peer */
     struct kap_buf in, out, on_wire;
     int64_t opened_ns, heard_ns, pinged_ns;
 };
@@ -47,11 +47,11 @@ struct peer {
 struct call {
     struct call *next;
     uint64_t id;
-    struct conn *conn;             /* NULL: failed already */
+    struct conn *conn; /* NULL: failed already */
     int64_t deadline_ns;
     kap_rpc_answer_fn fn;
     void *ctx;
-    struct kap_error err;          /* why, when conn is NULL */
+    struct kap_error err; /* why, when conn is NULL */
 };
 
 /* A request of a peer that was not answered yet. */
@@ -71,10 +71,10 @@ struct kap_rpc_net {
     struct peer **peers;
     size_t n_peers, peers_cap;
     struct call *calls;
-    struct kap_map *inbound;       /* by our number */
+    struct kap_map *inbound; /* by our number */
     uint64_t last_call, last_inbound;
     bool closing;
-    int handles;                   /* not closed yet */
+    int handles; /* not closed yet */
     int port;
     char read_buffer[READ_BYTES];
     struct kap_rpc_net_stats stats;
@@ -259,7 +259,8 @@ static size_t conn_queued(const struct conn *c)
     return c->out.n + (c->writing ? c->on_wire.n : 0);
 }
 
-static void send_frame(struct conn *c, enum kap_rpc_type type, enum kap_rpc_channel channel, uint64_t id, struct kap_str body)
+static void send_frame(struct conn *c, enum kap_rpc_type type, enum kap_rpc_channel channel, uint64_t id,
+                       struct kap_str body)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
     kap_rpc_frame_put(&b, type, channel, id, body);
@@ -275,7 +276,8 @@ static void send_hello(struct conn *c)
     send_frame(c, KAP_RPC_HELLO, KAP_RPC_NONE, 0, kap_buf_str(&b));
 }
 
-static void send_failure(struct conn *c, enum kap_rpc_type type, uint64_t id, enum kap_status status, const char *text)
+static void send_failure(struct conn *c, enum kap_rpc_type type, uint64_t id, enum kap_status status,
+                         const char *text)
 {
     KAP_AUTO_BUF struct kap_buf b = { 0 };
     kap_rpc_failure_put(&b, status, text);
@@ -389,8 +391,8 @@ static void on_hello(struct conn *c, struct kap_str body)
         return;
     }
     if (c->hello.version_min > KAP_RPC_VERSION || c->hello.version_max < KAP_RPC_VERSION) {
-        kap_fail(&err, KAP_ESTATE, "no common protocol version: it speaks %u to %u, we speak %d", c->hello.version_min,
-                 c->hello.version_max, KAP_RPC_VERSION);
+        kap_fail(&err, KAP_ESTATE, "no common protocol version: it speaks %u to %u, we speak %d",
+                 c->hello.version_min, c->hello.version_max, KAP_RPC_VERSION);
         send_failure(c, KAP_RPC_GOODBYE, 0, KAP_ESTATE, err.msg);
         net->io.notice(net->io.ctx, err.msg, kap_str(c->address));
         conn_close(c, false, err.msg);
@@ -437,7 +439,8 @@ static void on_request(struct conn *c, const struct kap_rpc_frame *f)
     const uint64_t number = ++net->last_inbound;
     kap_map_put(net->inbound, number_key(&number), in);
     net->stats.calls_in++;
-    net->io.request(net->io.ctx, kap_str(c->hello.member_id), (enum kap_rpc_channel)f->channel, number, f->body);
+    net->io.request(net->io.ctx, kap_str(c->hello.member_id), (enum kap_rpc_channel)f->channel, number,
+                    f->body);
 }
 
 static void on_answer(struct conn *c, const struct kap_rpc_frame *f)
@@ -506,7 +509,8 @@ static void read_frames(struct conn *c)
         struct kap_rpc_frame f;
         struct kap_error err;
         const struct kap_str rest = kap_strn(c->in.p + at, c->in.n - at);
-        if (rest.n >= 4 && !c->link && ((uint8_t)rest.p[0] || (uint8_t)rest.p[1] > STRANGER_FRAME_BYTES >> 16)) {
+        if (rest.n >= 4 && !c->link &&
+            ((uint8_t)rest.p[0] || (uint8_t)rest.p[1] > STRANGER_FRAME_BYTES >> 16)) {
             bad_frame(c, "too much from a stranger; is this an RPC port?");
             return;
         }
@@ -541,7 +545,8 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     if (c->closing)
         return;
     if (n < 0) {
-        conn_close(c, n == UV_ECONNRESET || n == UV_EOF, n == UV_EOF ? "closed by the peer" : uv_strerror((int)n));
+        conn_close(c, n == UV_ECONNRESET || n == UV_EOF,
+                   n == UV_EOF ? "closed by the peer" : uv_strerror((int)n));
         return;
     }
     c->heard_ns = now_ns();
@@ -619,7 +624,8 @@ static struct conn *dial(struct kap_rpc_net *net, const char *address)
     c->address = kap_strdup(address);
     const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
     const bool ok = split_address(address, host, port);
-    c->resolving = ok && uv_getaddrinfo(net->config.loop, &c->resolve, on_resolved, host[0] ? host : NULL, port, &hints) == 0;
+    c->resolving = ok && uv_getaddrinfo(net->config.loop, &c->resolve, on_resolved, host[0] ? host : NULL,
+                                        port, &hints) == 0;
     c->holds += c->resolving;
     return c;
 }
@@ -714,8 +720,8 @@ static void on_connection(uv_stream_t *s, int status)
     conn_opened(c);
 }
 
-static enum kap_status resolve_bind(struct kap_rpc_net *net, const char *address, struct sockaddr_storage *ret,
-                                    struct kap_error *err)
+static enum kap_status resolve_bind(struct kap_rpc_net *net, const char *address,
+                                    struct sockaddr_storage *ret, struct kap_error *err)
 {
     char host[256], port[16];
     if (!split_address(address, host, port))
@@ -728,7 +734,9 @@ static enum kap_status resolve_bind(struct kap_rpc_net *net, const char *address
         uv_ip6_addr("::", (int)number, (struct sockaddr_in6 *)ret);
         return KAP_OK;
     }
-    const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+    const struct addrinfo hints = { .ai_family = AF_UNSPEC,
+                                    .ai_socktype = SOCK_STREAM,
+                                    .ai_flags = AI_PASSIVE };
     uv_getaddrinfo_t req;
     const int code = uv_getaddrinfo(net->config.loop, &req, NULL, host, port, &hints);
     if (code != 0)
@@ -906,7 +914,8 @@ void kap_rpc_net_nudge(struct kap_rpc_net *net, struct kap_str member)
     uv_timer_start(&net->timer, on_timer, 0, TICK_MS);
 }
 
-bool kap_rpc_net_send(struct kap_rpc_net *net, struct kap_str member, enum kap_rpc_channel channel, struct kap_str bytes)
+bool kap_rpc_net_send(struct kap_rpc_net *net, struct kap_str member, enum kap_rpc_channel channel,
+                      struct kap_str bytes)
 {
     struct peer *p = peer_find(net, member);
     if (!p || !p->link || p->link->closing || bytes.n > KAP_RPC_FRAME_BYTES ||
@@ -919,7 +928,8 @@ bool kap_rpc_net_send(struct kap_rpc_net *net, struct kap_str member, enum kap_r
     return true;
 }
 
-static struct call *call_new(struct kap_rpc_net *net, struct conn *c, int64_t timeout_ns, kap_rpc_answer_fn fn, void *ctx)
+static struct call *call_new(struct kap_rpc_net *net, struct conn *c, int64_t timeout_ns,
+                             kap_rpc_answer_fn fn, void *ctx)
 {
     struct call *call = KAP_NEW(struct call);
     call->id = ++net->last_call;
@@ -941,11 +951,12 @@ static void fail_soon(struct kap_rpc_net *net, kap_rpc_answer_fn fn, void *ctx, 
     uv_timer_start(&net->timer, on_timer, 0, TICK_MS);
 }
 
-void kap_rpc_net_call(struct kap_rpc_net *net, struct kap_str member, enum kap_rpc_channel channel, struct kap_str bytes,
-                      int64_t timeout_ns, kap_rpc_answer_fn fn, void *ctx)
+void kap_rpc_net_call(struct kap_rpc_net *net, struct kap_str member, enum kap_rpc_channel channel,
+                      struct kap_str bytes, int64_t timeout_ns, kap_rpc_answer_fn fn, void *ctx)
 {
     struct peer *p = peer_find(net, member);
-    if (!p || !p->link || conn_queued(p->link) + bytes.n > KAP_RPC_QUEUE_BYTES || bytes.n > KAP_RPC_FRAME_BYTES) {
+    if (!p || !p->link || conn_queued(p->link) + bytes.n > KAP_RPC_QUEUE_BYTES ||
+        bytes.n > KAP_RPC_FRAME_BYTES) {
         fail_soon(net, fn, ctx, p && p->link ? "too much is queued for it" : "there is no connection to it");
         return;
     }

@@ -23,7 +23,8 @@ static const char *const migrations[] = {
     "CREATE UNIQUE INDEX event_key ON event (hi, lo);"
     "CREATE TABLE pending (hi INTEGER NOT NULL, lo INTEGER NOT NULL, handler TEXT NOT NULL,"
     " PRIMARY KEY (hi, lo, handler)) WITHOUT ROWID;"
-    "CREATE TABLE mark (seq INTEGER PRIMARY KEY, hi INTEGER NOT NULL, lo INTEGER NOT NULL, handler TEXT NOT NULL,"
+    "CREATE TABLE mark (seq INTEGER PRIMARY KEY, hi INTEGER NOT NULL, lo INTEGER NOT NULL, handler TEXT NOT "
+    "NULL,"
     " time INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX mark_key ON mark (hi, lo, handler);"
     "CREATE TABLE topic (name TEXT PRIMARY KEY, dropped INTEGER NOT NULL) WITHOUT ROWID;"
@@ -187,8 +188,8 @@ static bool load_topic(void *ctx, struct sqlite3_stmt *st)
 static bool load_state(void *ctx, struct sqlite3_stmt *st)
 {
     const struct load *l = ctx;
-    l->to->state(l->to->ctx, kap_db_column(st, 0), kap_db_column(st, 1), (uint64_t)sqlite3_column_int64(st, 2),
-                 kap_db_column(st, 3));
+    l->to->state(l->to->ctx, kap_db_column(st, 0), kap_db_column(st, 1),
+                 (uint64_t)sqlite3_column_int64(st, 2), kap_db_column(st, 3));
     return true;
 }
 
@@ -200,11 +201,14 @@ static enum kap_status load_all(struct kap_alert_db *db, struct load *l, struct 
                         " LEFT JOIN pending p ON p.hi = e.hi AND p.lo = e.lo ORDER BY e.seq, p.handler",
                         NULL, 0, load_event, l, err));
     load_event_done(l);
-    KAP_TRY(kap_db_read(db->db, "SELECT name, dropped FROM topic ORDER BY name", NULL, 0, load_topic, l, err));
-    return kap_db_read(db->db, "SELECT topic, id, stamp, blob FROM state ORDER BY topic, id", NULL, 0, load_state, l, err);
+    KAP_TRY(
+        kap_db_read(db->db, "SELECT name, dropped FROM topic ORDER BY name", NULL, 0, load_topic, l, err));
+    return kap_db_read(db->db, "SELECT topic, id, stamp, blob FROM state ORDER BY topic, id", NULL, 0,
+                       load_state, l, err);
 }
 
-enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_alert_db_loader *loader, struct kap_error *err)
+enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_alert_db_loader *loader,
+                                  struct kap_error *err)
 {
     KAP_TRY(kap_db_flush(db->db, err));
     struct load l = { .to = loader };
@@ -219,9 +223,9 @@ enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_aler
 
 /* ---- changes ---- */
 
-void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str meta, struct kap_str blob,
-                            const struct kap_str *handlers, size_t nhandlers, kap_db_done_fn done, void *ctx,
-                            uint64_t token)
+void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str meta,
+                            struct kap_str blob, const struct kap_str *handlers, size_t nhandlers,
+                            kap_db_done_fn done, void *ctx, uint64_t token)
 {
     const struct kap_db_value event[] = {
         kap_db_int((int64_t)key.hi),
@@ -239,8 +243,8 @@ void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, s
     kap_db_run(db->db, DROP_DONE_PENDING, event, 2, false, done, ctx, token);
 }
 
-void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str handler, int64_t wall_ns,
-                       kap_db_done_fn done, void *ctx, uint64_t token)
+void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str handler,
+                       int64_t wall_ns, kap_db_done_fn done, void *ctx, uint64_t token)
 {
     const struct kap_db_value values[] = {
         kap_db_int((int64_t)key.hi),

@@ -8,8 +8,10 @@ struct kap_catalog_db {
 };
 
 static const char *const migrations[] = {
-    "CREATE TABLE entry (kind INTEGER NOT NULL, id TEXT NOT NULL, blob BLOB NOT NULL, deleted INTEGER NOT NULL,"
-    " is_foreign INTEGER NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+    "CREATE TABLE entry (kind INTEGER NOT NULL, id TEXT NOT NULL, blob BLOB NOT NULL, deleted INTEGER NOT "
+    "NULL,"
+    " is_foreign INTEGER NOT NULL, stamp INTEGER NOT NULL, origin TEXT NOT NULL, PRIMARY KEY (kind, id)) "
+    "WITHOUT ROWID;"
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE backup (kind INTEGER NOT NULL, id TEXT NOT NULL, blob BLOB NOT NULL, origin TEXT NOT NULL,"
     " stamp INTEGER NOT NULL, time INTEGER NOT NULL)",
@@ -17,7 +19,8 @@ static const char *const migrations[] = {
 
 enum { PUT, FORGET, SET_WATERMARK, BACKUP };
 static const char *const statements[] = {
-    [PUT] = "INSERT OR REPLACE INTO entry (kind, id, blob, deleted, is_foreign, stamp, origin) VALUES (?,?,?,?,?,?,?)",
+    [PUT] = "INSERT OR REPLACE INTO entry (kind, id, blob, deleted, is_foreign, stamp, origin) VALUES "
+            "(?,?,?,?,?,?,?)",
     [FORGET] = "DELETE FROM entry WHERE kind = ? AND id = ?",
     [SET_WATERMARK] = "INSERT OR REPLACE INTO setting (name, value) VALUES ('watermark', ?)",
     [BACKUP] = "INSERT INTO backup (kind, id, blob, origin, stamp, time) VALUES (?,?,?,?,?,?)",
@@ -79,24 +82,26 @@ static bool load_watermark(void *ctx, struct sqlite3_stmt *st)
     return false;
 }
 
-enum kap_status kap_catalog_db_load(struct kap_catalog_db *db, void (*row)(void *ctx, const struct kap_catalog_row *row),
-                                    void *ctx, uint64_t *ret_watermark, struct kap_error *err)
+enum kap_status kap_catalog_db_load(struct kap_catalog_db *db,
+                                    void (*row)(void *ctx, const struct kap_catalog_row *row), void *ctx,
+                                    uint64_t *ret_watermark, struct kap_error *err)
 {
     struct load l = { .row = row, .ctx = ctx };
-    KAP_TRY(kap_db_read(db->db, "SELECT kind, id, blob, deleted, is_foreign, stamp, origin FROM entry ORDER BY kind, id",
-                        NULL, 0, load_row, &l, err));
-    KAP_TRY(kap_db_read(db->db, "SELECT value FROM setting WHERE name = 'watermark'", NULL, 0, load_watermark, &l, err));
+    KAP_TRY(kap_db_read(
+        db->db, "SELECT kind, id, blob, deleted, is_foreign, stamp, origin FROM entry ORDER BY kind, id",
+        NULL, 0, load_row, &l, err));
+    KAP_TRY(kap_db_read(db->db, "SELECT value FROM setting WHERE name = 'watermark'", NULL, 0, load_watermark,
+                        &l, err));
     *ret_watermark = l.watermark;
     return KAP_OK;
 }
 
-void kap_catalog_db_put(struct kap_catalog_db *db, const struct kap_catalog_row *row, kap_db_done_fn done, void *ctx,
-                        uint64_t token)
+void kap_catalog_db_put(struct kap_catalog_db *db, const struct kap_catalog_row *row, kap_db_done_fn done,
+                        void *ctx, uint64_t token)
 {
     const struct kap_db_value values[] = {
-        kap_db_int(row->kind),    kap_db_text(row->id),
-        kap_db_blob(row->blob),   kap_db_int(row->deleted),
-        kap_db_int(row->foreign), kap_db_int((int64_t)row->stamp),
+        kap_db_int(row->kind),    kap_db_text(row->id),     kap_db_blob(row->blob),
+        kap_db_int(row->deleted), kap_db_int(row->foreign), kap_db_int((int64_t)row->stamp),
         kap_db_text(row->origin),
     };
     kap_db_run(db->db, PUT, values, KAP_COUNT(values), false, done, ctx, token);
@@ -117,8 +122,8 @@ void kap_catalog_db_set_watermark(struct kap_catalog_db *db, uint64_t watermark)
 void kap_catalog_db_backup(struct kap_catalog_db *db, const struct kap_catalog_row *row, int64_t wall_ns)
 {
     const struct kap_db_value values[] = {
-        kap_db_int(row->kind),    kap_db_text(row->id),
-        kap_db_blob(row->blob),   kap_db_text(row->origin),
+        kap_db_int(row->kind),           kap_db_text(row->id),
+        kap_db_blob(row->blob),          kap_db_text(row->origin),
         kap_db_int((int64_t)row->stamp), kap_db_int(wall_ns),
     };
     kap_db_run(db->db, BACKUP, values, KAP_COUNT(values), false, NULL, NULL, 0);
@@ -144,12 +149,14 @@ static bool backup_row(void *ctx, struct sqlite3_stmt *st)
 }
 
 enum kap_status kap_catalog_db_backups(struct kap_catalog_db *db,
-                                       void (*row)(void *ctx, const struct kap_catalog_row *row, int64_t wall_ns),
+                                       void (*row)(void *ctx, const struct kap_catalog_row *row,
+                                                   int64_t wall_ns),
                                        void *ctx, struct kap_error *err)
 {
     struct backups b = { .row = row, .ctx = ctx };
-    return kap_db_read(db->db, "SELECT kind, id, blob, origin, stamp, time FROM backup ORDER BY time, kind, id", NULL, 0,
-                       backup_row, &b, err);
+    return kap_db_read(db->db,
+                       "SELECT kind, id, blob, origin, stamp, time FROM backup ORDER BY time, kind, id", NULL,
+                       0, backup_row, &b, err);
 }
 
 enum kap_status kap_catalog_db_flush(struct kap_catalog_db *db, struct kap_error *err)

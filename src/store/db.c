@@ -52,7 +52,8 @@ struct kap_db {
     struct kap_db_stats stats;
 };
 
-static enum kap_status fail_sqlite(struct kap_error *err, sqlite3 *sqlite, int code, const char *path, const char *what)
+static enum kap_status fail_sqlite(struct kap_error *err, sqlite3 *sqlite, int code, const char *path,
+                                   const char *what)
 {
     if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
         return kap_fail(err, KAP_ESTATE, "%s is locked by another process", path);
@@ -99,8 +100,8 @@ static enum kap_status check_content(struct kap_db *db, struct kap_error *err)
     if (code != SQLITE_ROW)
         status = fail_sqlite(err, db->sqlite, code, db->path, "check");
     else if (strcmp((const char *)sqlite3_column_text(check, 0), "ok") != 0)
-        status = kap_fail(err, KAP_EIO, "%s is damaged (%s): move it away or restore it from a backup", db->path,
-                          (const char *)sqlite3_column_text(check, 0));
+        status = kap_fail(err, KAP_EIO, "%s is damaged (%s): move it away or restore it from a backup",
+                          db->path, (const char *)sqlite3_column_text(check, 0));
     sqlite3_finalize(check);
     return status;
 }
@@ -110,11 +111,13 @@ static enum kap_status migrate(struct kap_db *db, struct kap_error *err)
     int64_t version = 0;
     KAP_TRY(query_int(db, "PRAGMA user_version", &version, err));
     if (version < 0 || (size_t)version > db->schema->nmigrations)
-        return kap_fail(err, KAP_ESTATE, "%s has schema version %lld, this program knows up to %zu: it was written by a newer version",
-                        db->path, (long long)version, db->schema->nmigrations);
+        return kap_fail(
+            err, KAP_ESTATE,
+            "%s has schema version %lld, this program knows up to %zu: it was written by a newer version",
+            db->path, (long long)version, db->schema->nmigrations);
     for (size_t i = (size_t)version; i < db->schema->nmigrations; i++) {
-        KAP_AUTO_FREE char *sql =
-            kap_asprintf("BEGIN IMMEDIATE;%s;PRAGMA user_version=%zu;COMMIT", db->schema->migrations[i], i + 1);
+        KAP_AUTO_FREE char *sql = kap_asprintf("BEGIN IMMEDIATE;%s;PRAGMA user_version=%zu;COMMIT",
+                                               db->schema->migrations[i], i + 1);
         KAP_TRY(exec(db, sql, "migrate", err));
     }
     return KAP_OK;
@@ -124,8 +127,8 @@ static enum kap_status prepare(struct kap_db *db, struct kap_error *err)
 {
     db->statements = KAP_ARRAY(sqlite3_stmt *, db->schema->nstatements + 1);
     for (size_t i = 0; i < db->schema->nstatements; i++) {
-        const int code = sqlite3_prepare_v3(db->sqlite, db->schema->statements[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                            &db->statements[i], NULL);
+        const int code = sqlite3_prepare_v3(db->sqlite, db->schema->statements[i], -1,
+                                            SQLITE_PREPARE_PERSISTENT, &db->statements[i], NULL);
         if (code != SQLITE_OK)
             return fail_sqlite(err, db->sqlite, code, db->path, "prepare a statement");
     }
@@ -142,7 +145,8 @@ static enum kap_status open_sqlite(struct kap_db *db, struct kap_error *err)
     KAP_TRY(exec(db, "PRAGMA locking_mode=EXCLUSIVE", "lock", err));
     KAP_TRY(exec(db, "PRAGMA journal_mode=WAL", "switch to WAL", err));
     /* Commits reach the system at once and the disk behind sync_log(): SIGKILL loses nothing. */
-    KAP_TRY(exec(db, "PRAGMA synchronous=NORMAL;PRAGMA wal_autocheckpoint=2000;PRAGMA cache_size=-1024", "configure", err));
+    KAP_TRY(exec(db, "PRAGMA synchronous=NORMAL;PRAGMA wal_autocheckpoint=2000;PRAGMA cache_size=-1024",
+                 "configure", err));
     KAP_TRY(exec(db, "BEGIN IMMEDIATE;COMMIT", "write", err));
     KAP_TRY(check_content(db, err));
     KAP_TRY(migrate(db, err));
@@ -206,7 +210,8 @@ static struct operation *run_operation(struct kap_db *db, struct operation *op, 
             break;
     }
     if (several && sqlite3_get_autocommit(db->sqlite) == 0)
-        exec(db, status == KAP_OK ? "RELEASE operation" : "ROLLBACK TO operation;RELEASE operation", "end", NULL);
+        exec(db, status == KAP_OK ? "RELEASE operation" : "ROLLBACK TO operation;RELEASE operation", "end",
+             NULL);
     op->status = status;
     return op;
 }
@@ -250,7 +255,8 @@ static void run_group(struct kap_db *db, struct operation *group)
 
 static void sync_log(struct kap_db *db)
 {
-    /* The log never takes locks of its own, so a second descriptor is safe (SQLite's locks sit on the main file). */
+    /* The log never takes locks of its own, so a second descriptor is safe (SQLite's locks sit on the main
+     * file). */
     if (db->wal_fd < 0)
         db->wal_fd = open(db->wal_path, O_RDONLY | O_CLOEXEC);
     if (db->wal_fd >= 0)
@@ -375,7 +381,8 @@ static void free_db(struct kap_db *db)
     kap_free(db);
 }
 
-enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema, struct kap_db **ret, struct kap_error *err)
+enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema, struct kap_db **ret,
+                            struct kap_error *err)
 {
     struct kap_db *db = KAP_NEW(struct kap_db);
     db->path = kap_strdup(path);

@@ -1,10 +1,9 @@
-/* One SQLite database with one writer thread: operations are queued, done in order, committed in groups, and answered after
- * the commit. What was answered survives SIGKILL at any instant; a power cut costs at most the last 10 ms (the log is
- * synced behind the commit, never later than that).
- * The typed stores (catalog_db.h, alert_db.h) are made of this.
- * Failure: a database that is damaged, locked by another process, or newer than this program is an error at open that names the
- * file. A failed operation fails alone; the rest of its group is done.
- * Threads: kap_db_run() from any thread; callbacks come on the writer thread and must not block. */
+/* One SQLite database with one writer thread: operations are queued, done in order, committed in groups, and
+ * answered after the commit. What was answered survives SIGKILL at any instant; a power cut costs at most the
+ * last 10 ms (the log is synced behind the commit, never later than that). The typed stores (catalog_db.h,
+ * alert_db.h) are made of this. Failure: a database that is damaged, locked by another process, or newer than
+ * this program is an error at open that names the file. A failed operation fails alone; the rest of its group
+ * is done. Threads: kap_db_run() from any thread; callbacks come on the writer thread and must not block. */
 #ifndef KAP_STORE_DB_H
 #define KAP_STORE_DB_H
 
@@ -15,18 +14,21 @@ struct kap_db;
 struct sqlite3;
 struct sqlite3_stmt;
 
-/* Called on the writer thread after the commit. KAP_OK: durable. err is set otherwise. Borrowed until it returns. */
-typedef void (*kap_db_done_fn)(void *ctx, uint64_t token, enum kap_status status, const struct kap_error *err);
+/* Called on the writer thread after the commit. KAP_OK: durable. err is set otherwise. Borrowed until it
+ * returns. */
+typedef void (*kap_db_done_fn)(void *ctx, uint64_t token, enum kap_status status,
+                               const struct kap_error *err);
 
 struct kap_db_schema {
-    const char *name;                /* for messages: "catalog" */
-    const char *const *migrations;   /* [i] takes schema version i to i + 1; several statements each */
+    const char *name;              /* for messages: "catalog" */
+    const char *const *migrations; /* [i] takes schema version i to i + 1; several statements each */
     size_t nmigrations;
-    const char *const *statements;   /* prepared once, addressed by index */
+    const char *const *statements; /* prepared once, addressed by index */
     size_t nstatements;
 };
 
-enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema, struct kap_db **ret, struct kap_error *err);
+enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema, struct kap_db **ret,
+                            struct kap_error *err);
 /* Does what is queued, then closes. */
 void kap_db_close(struct kap_db *db);
 
@@ -49,8 +51,9 @@ static inline struct kap_db_value kap_db_blob(struct kap_str s)
     return (struct kap_db_value){ .kind = KAP_DB_BLOB, .s = s };
 }
 
-/* Queues statements[statement] with these values (copied). done may be NULL. `more`: the next call belongs to the same
- * operation (all or nothing), so no other thread may call in between; `done` of the last one answers for all. Waits while the queue is over its limit (64 MiB). */
+/* Queues statements[statement] with these values (copied). done may be NULL. `more`: the next call belongs to
+ * the same operation (all or nothing), so no other thread may call in between; `done` of the last one answers
+ * for all. Waits while the queue is over its limit (64 MiB). */
 void kap_db_run(struct kap_db *db, size_t statement, const struct kap_db_value *values, size_t n, bool more,
                 kap_db_done_fn done, void *ctx, uint64_t token);
 /* Waits until everything queued so far is committed. KAP_EIO: something failed since the last flush. */
@@ -58,9 +61,10 @@ enum kap_status kap_db_flush(struct kap_db *db, struct kap_error *err);
 
 /* Reads rows with a statement of its own connection, on the caller's thread. False from row() ends it. */
 typedef bool (*kap_db_row_fn)(void *ctx, struct sqlite3_stmt *row);
-enum kap_status kap_db_read(struct kap_db *db, const char *sql, const struct kap_db_value *values, size_t n, kap_db_row_fn row,
-                            void *ctx, struct kap_error *err);
-struct kap_str kap_db_column(struct sqlite3_stmt *row, int column); /* text or blob, borrowed until the next row */
+enum kap_status kap_db_read(struct kap_db *db, const char *sql, const struct kap_db_value *values, size_t n,
+                            kap_db_row_fn row, void *ctx, struct kap_error *err);
+struct kap_str kap_db_column(struct sqlite3_stmt *row,
+                             int column); /* text or blob, borrowed until the next row */
 
 struct kap_db_stats {
     uint64_t operations, commits, failures, syncs;

@@ -58,7 +58,8 @@ static enum kap_status sync_dir(const char *dir, struct kap_error *err)
 }
 
 /* Whole or not at all, also over a power cut. */
-static enum kap_status replace_file(const char *dir, const char *name, const char *text, struct kap_error *err)
+static enum kap_status replace_file(const char *dir, const char *name, const char *text,
+                                    struct kap_error *err)
 {
     KAP_AUTO_FREE char *path = kap_asprintf("%s/%s", dir, name);
     KAP_AUTO_FREE char *temporary = kap_asprintf("%s/%s.tmp", dir, name);
@@ -118,7 +119,8 @@ static enum kap_status lock_dir(const char *dir, int *ret_fd, struct kap_error *
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         const enum kap_status status =
             errno == EWOULDBLOCK
-                ? kap_fail(err, KAP_ESTATE, "data directory %s is in use by another kapacitord (%s is locked)", dir, path)
+                ? kap_fail(err, KAP_ESTATE,
+                           "data directory %s is in use by another kapacitord (%s is locked)", dir, path)
                 : fail_errno(err, "lock", path);
         close(fd);
         return status;
@@ -156,8 +158,8 @@ void kap_identity_close(struct kap_identity *id)
     id->lock_fd = -1;
 }
 
-enum kap_status kap_identity_set_cluster_id(const char *data_dir, struct kap_identity *id, const char *cluster_id,
-                                            struct kap_error *err)
+enum kap_status kap_identity_set_cluster_id(const char *data_dir, struct kap_identity *id,
+                                            const char *cluster_id, struct kap_error *err)
 {
     if (!kap_uuid_valid(kap_str(cluster_id)))
         return kap_fail(err, KAP_EINVAL, "cluster ID '%s' is not a UUID", cluster_id);

@@ -316,7 +316,8 @@ static void io_deliver(void *ctx, const struct kap_dedup_event *ev, struct kap_s
     struct alerts *a = n->a;
     a->attempts++;
     for (int i = 0; i < 2; i++) {
-        struct later *l = later(n, i ? a->options.endpoint_ns : a->options.endpoint_ns / 2, i ? answer : arrive);
+        struct later *l =
+            later(n, i ? a->options.endpoint_ns : a->options.endpoint_ns / 2, i ? answer : arrive);
         l->key = ev->key;
         l->time_ns = ev->identity.time_ns;
         l->handler = handler.p[1] - '0';
@@ -333,8 +334,9 @@ static void io_topic_drop(void *ctx, struct kap_str topic)
 static void io_notice(void *ctx, const struct kap_dedup_notice *notice)
 {
     const struct node *n = ctx;
-    sim_trace(n->a->sim, "member %d: notice %d %.*s/%.*s %.*s %s", n->number, (int)notice->kind, KAP_STR_ARG(notice->topic),
-              KAP_STR_ARG(notice->id), KAP_STR_ARG(notice->handler), notice->text);
+    sim_trace(n->a->sim, "member %d: notice %d %.*s/%.*s %.*s %s", n->number, (int)notice->kind,
+              KAP_STR_ARG(notice->topic), KAP_STR_ARG(notice->id), KAP_STR_ARG(notice->handler),
+              notice->text);
 }
 
 /* ---- members ---- */
@@ -353,10 +355,12 @@ static void tell_members(struct node *n)
 static void boot(struct node *n)
 {
     struct alerts *a = n->a;
-    const struct kap_dedup_config config = { .self = kap_str(n->id), .clock = sim_clock(a->sim, n->number),
-                                             .redundancy = a->options.redundancy, .faults = a->options.faults };
-    const struct kap_dedup_io io = { io_send, io_store, io_accept, io_deliver, io_state_get, io_state_set, io_topic_drop,
-                                     io_notice, n };
+    const struct kap_dedup_config config = { .self = kap_str(n->id),
+                                             .clock = sim_clock(a->sim, n->number),
+                                             .redundancy = a->options.redundancy,
+                                             .faults = a->options.faults };
+    const struct kap_dedup_io io = { io_send,      io_store,      io_accept, io_deliver, io_state_get,
+                                     io_state_set, io_topic_drop, io_notice, n };
     n->core = kap_dedup_new(&config, &io);
     n->states = kap_map_new();
     for (size_t i = 0; i < n->disk.n_marks; i++)
@@ -369,8 +373,8 @@ static void boot(struct node *n)
             if (e->pending[h])
                 handlers[k++] = kap_str(handler_names[h]);
         struct kap_error err;
-        if (!e->gone && kap_dedup_load_event(n->core, e->key, kap_strn(e->meta, e->meta_n), kap_strn(e->blob, e->blob_n),
-                                             handlers, k, &err) != KAP_OK)
+        if (!e->gone && kap_dedup_load_event(n->core, e->key, kap_strn(e->meta, e->meta_n),
+                                             kap_strn(e->blob, e->blob_n), handlers, k, &err) != KAP_OK)
             abort();
     }
 }
@@ -570,9 +574,14 @@ static void submit(struct later *l)
 {
     struct node *n = l->node;
     const struct produced *e = &n->a->events[l->event];
-    const struct kap_dedup_identity id = { .topic = kap_str(e->topic), .task = KAP_STR("task"), .node = KAP_STR("alert2"),
-                                           .run = KAP_STR("1"), .id = kap_str(e->id), .time_ns = e->time_ns,
-                                           .level = e->level, .previous = e->previous };
+    const struct kap_dedup_identity id = { .topic = kap_str(e->topic),
+                                           .task = KAP_STR("task"),
+                                           .node = KAP_STR("alert2"),
+                                           .run = KAP_STR("1"),
+                                           .id = kap_str(e->id),
+                                           .time_ns = e->time_ns,
+                                           .level = e->level,
+                                           .previous = e->previous };
     sim_trace(n->a->sim, "member %d produces %s/%s @%lld", n->number, e->topic, e->id, (long long)e->time_ns);
     if (kap_dedup_submit(n->core, &id, KAP_STR("the event"), NULL) != KAP_OK)
         abort();
@@ -580,8 +589,8 @@ static void submit(struct later *l)
     s->event = l->event;
 }
 
-void alerts_produce(struct alerts *a, const char *topic, const char *id, int64_t time_ns, int level, unsigned mask,
-                    int64_t skew_ns)
+void alerts_produce(struct alerts *a, const char *topic, const char *id, int64_t time_ns, int level,
+                    unsigned mask, int64_t skew_ns)
 {
     if (a->n_events == EVENTS_MAX)
         abort();
@@ -595,7 +604,8 @@ void alerts_produce(struct alerts *a, const char *topic, const char *id, int64_t
     for (int i = 0; i < a->options.members; i++) {
         if (!(mask >> i & 1) || !a->nodes[i].core)
             continue;
-        struct later *l = later(&a->nodes[i], (int64_t)kap_random_below(&a->random, (uint64_t)skew_ns + 1), submit);
+        struct later *l =
+            later(&a->nodes[i], (int64_t)kap_random_below(&a->random, (uint64_t)skew_ns + 1), submit);
         l->event = a->n_events;
     }
     a->n_events++;
@@ -675,8 +685,8 @@ static bool same_states(const struct node *x, const struct node *y)
     while (kap_map_next(x->states, &i, &key, &value)) {
         const char *other = kap_map_get(y->states, key);
         if (!other || strcmp(value, other) != 0) {
-            fprintf(stderr, "state of %.*s: member %d has %s, member %d has %s\n", KAP_STR_ARG(key), x->number,
-                    (char *)value, y->number, other ? other : "none");
+            fprintf(stderr, "state of %.*s: member %d has %s, member %d has %s\n", KAP_STR_ARG(key),
+                    x->number, (char *)value, y->number, other ? other : "none");
             return false;
         }
     }

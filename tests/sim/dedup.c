@@ -1,5 +1,5 @@
-/* Deduplication under faults: the scenarios of the guide to alert deduplication with their expected counts, and random
- * courses from a seed. KAP_SEED repeats one, KAP_SEEDS says how many. */
+/* Deduplication under faults: the scenarios of the guide to alert deduplication with their expected counts,
+ * and random courses from a seed. KAP_SEED repeats one, KAP_SEEDS says how many. */
 #include "alerts.h"
 
 #include "base/mem.h"
@@ -9,12 +9,12 @@
 #include <cmocka.h>
 
 #define ALL 0xffu
-#define CHECK(a, condition)                                                                                      \
-    do {                                                                                                         \
-        if (!(condition)) {                                                                                      \
-            sim_print_history(alerts_sim(a));                                                                    \
-            fail_msg("%s", #condition);                                                                          \
-        }                                                                                                        \
+#define CHECK(a, condition)                                                                                  \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            sim_print_history(alerts_sim(a));                                                                \
+            fail_msg("%s", #condition);                                                                      \
+        }                                                                                                    \
     } while (0)
 
 static struct alerts *five(void)
@@ -234,7 +234,8 @@ static void s17_partition_with_data_on_one_side(void **state)
 static void s25_duplicated_and_reordered(void **state)
 {
     struct alerts *a = five();
-    alerts_sim(a)->link = (struct sim_link){ .duplicate = 1, .reorder = 0.5, .reorder_ns = 2 * KAP_S, .delay_ns = KAP_MS };
+    alerts_sim(a)->link =
+        (struct sim_link){ .duplicate = 1, .reorder = 0.5, .reorder_ns = 2 * KAP_S, .delay_ns = KAP_MS };
     for (int i = 0; i < 20; i++) {
         event(a, i + 1, i % 2 ? 0 : 3);
         alerts_run(a, KAP_S);
@@ -433,9 +434,11 @@ static void random_courses(void **state)
     for (int i = 0; i < n; i++) {
         random_course(first + (uint64_t)i, &t);
     }
-    print_message("%d courses: %llu delivered, %d duplicates, %d superseded, %llu late, %llu take-overs, %llu hand-overs, %llu asked\n", n,
-                  (unsigned long long)t.delivered, t.duplicates, t.unsent, (unsigned long long)t.out_of_order,
-                  (unsigned long long)t.take_overs, (unsigned long long)t.hand_overs, (unsigned long long)t.asked);
+    print_message("%d courses: %llu delivered, %d duplicates, %d superseded, %llu late, %llu take-overs, "
+                  "%llu hand-overs, %llu asked\n",
+                  n, (unsigned long long)t.delivered, t.duplicates, t.unsent,
+                  (unsigned long long)t.out_of_order, (unsigned long long)t.take_overs,
+                  (unsigned long long)t.hand_overs, (unsigned long long)t.asked);
 }
 
 int main(void)

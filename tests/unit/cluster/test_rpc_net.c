@@ -8,7 +8,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static const char *const ids[] = { "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002" };
+static const char *const ids[] = { "00000000-0000-4000-8000-000000000001",
+                                   "00000000-0000-4000-8000-000000000002" };
 static const char *const cluster = "876ddfb4-1879-4f40-87e2-4080c04d3096";
 static const char *const other_cluster = "876ddfb4-1879-4f40-87e2-4080c04d3097";
 
@@ -40,7 +41,8 @@ static void on_message(void *ctx, struct kap_str member, enum kap_rpc_channel ch
     snprintf(n->last, sizeof n->last, "%d:%.*s", (int)channel, (int)KAP_MIN(bytes.n, (size_t)40), bytes.p);
 }
 
-static void on_request(void *ctx, struct kap_str from, enum kap_rpc_channel channel, uint64_t call, struct kap_str bytes)
+static void on_request(void *ctx, struct kap_str from, enum kap_rpc_channel channel, uint64_t call,
+                       struct kap_str bytes)
 {
     struct node *n = ctx;
     struct kap_error err;
@@ -82,8 +84,10 @@ static void node_open(struct node *n, int number, const char *cluster_id)
     struct kap_error err;
     *n = (struct node){ .number = number, .cluster_id = cluster_id };
     const struct kap_rpc_net_io io = { on_hello, on_message, on_request, on_link, on_notice, n };
-    const struct kap_rpc_net_config config = { .loop = &loop, .bind_address = KAP_STR("127.0.0.1:0"),
-                                               .self = kap_str(ids[number]), .advertise = KAP_STR("127.0.0.1:1") };
+    const struct kap_rpc_net_config config = { .loop = &loop,
+                                               .bind_address = KAP_STR("127.0.0.1:0"),
+                                               .self = kap_str(ids[number]),
+                                               .advertise = KAP_STR("127.0.0.1:1") };
     if (kap_rpc_net_new(&config, &io, &n->net, &err) != KAP_OK)
         fail_msg("%s", err.msg);
     kap_rpc_net_set_cluster_id(n->net, kap_str(cluster_id));
@@ -187,11 +191,13 @@ static void test_strangers_only_reach_the_member_service(void **state)
     node_open(&a, 0, cluster);
     node_open(&b, 1, other_cluster);
     snprintf(address, sizeof address, "127.0.0.1:%d", kap_rpc_net_port(a.net));
-    kap_rpc_net_call_address(b.net, kap_str(address), KAP_RPC_MEMBER, KAP_STR("add me"), KAP_S, on_answer, &b);
+    kap_rpc_net_call_address(b.net, kap_str(address), KAP_RPC_MEMBER, KAP_STR("add me"), KAP_S, on_answer,
+                             &b);
     run_until(&b.answered);
     assert_string_equal(b.answer, "add me");
     b.answered = false;
-    kap_rpc_net_call_address(b.net, kap_str(address), KAP_RPC_CATALOG, KAP_STR("tell me"), KAP_S, on_answer, &b);
+    kap_rpc_net_call_address(b.net, kap_str(address), KAP_RPC_CATALOG, KAP_STR("tell me"), KAP_S, on_answer,
+                             &b);
     run_until(&b.answered);
     assert_int_equal(b.status, KAP_ESTATE);
     assert_int_equal(a.requests, 1);
@@ -215,7 +221,9 @@ static void test_failures_are_named(void **state)
     node_open(&a, 0, cluster);
     snprintf(address, sizeof address, "127.0.0.1:%d", kap_rpc_net_port(a.net));
     const struct kap_rpc_net_io io = { on_hello, on_message, on_request, on_link, on_notice, &a };
-    const struct kap_rpc_net_config config = { .loop = &loop, .bind_address = kap_str(address), .self = kap_str(ids[1]) };
+    const struct kap_rpc_net_config config = { .loop = &loop,
+                                               .bind_address = kap_str(address),
+                                               .self = kap_str(ids[1]) };
     assert_int_equal(kap_rpc_net_new(&config, &io, &second, &err), KAP_EIO);
     assert_non_null(strstr(err.msg, address));
     assert_non_null(strstr(err.msg, "in use"));
@@ -228,7 +236,8 @@ static void test_failures_are_named(void **state)
     };
     for (size_t i = 0; i < KAP_COUNT(cases); i++) {
         a.answered = false;
-        kap_rpc_net_call_address(a.net, kap_str(cases[i].address), KAP_RPC_MEMBER, KAP_STR("x"), KAP_S, on_answer, &a);
+        kap_rpc_net_call_address(a.net, kap_str(cases[i].address), KAP_RPC_MEMBER, KAP_STR("x"), KAP_S,
+                                 on_answer, &a);
         run_until(&a.answered);
         assert_int_not_equal(a.status, KAP_OK);
         if (i > 0)
@@ -236,7 +245,8 @@ static void test_failures_are_named(void **state)
     }
     a.answered = false;
     a.mute = true;
-    kap_rpc_net_call_address(a.net, kap_str(address), KAP_RPC_MEMBER, KAP_STR("x"), 300 * KAP_MS, on_answer, &a);
+    kap_rpc_net_call_address(a.net, kap_str(address), KAP_RPC_MEMBER, KAP_STR("x"), 300 * KAP_MS, on_answer,
+                             &a);
     run_until(&a.answered);
     assert_int_equal(a.status, KAP_ETIMEOUT);
     kap_rpc_net_close(a.net);

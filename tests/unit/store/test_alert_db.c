@@ -33,12 +33,16 @@ static void topic(void *ctx, struct kap_str name, uint64_t stamp)
     add("topic %.*s %llu\n", KAP_STR_ARG(name), (unsigned long long)stamp);
 }
 
-static void topic_state(void *ctx, struct kap_str name, struct kap_str id, uint64_t stamp, struct kap_str blob)
+static void topic_state(void *ctx, struct kap_str name, struct kap_str id, uint64_t stamp,
+                        struct kap_str blob)
 {
-    add("state %.*s %.*s %llu %.*s\n", KAP_STR_ARG(name), KAP_STR_ARG(id), (unsigned long long)stamp, KAP_STR_ARG(blob));
+    add("state %.*s %.*s %llu %.*s\n", KAP_STR_ARG(name), KAP_STR_ARG(id), (unsigned long long)stamp,
+        KAP_STR_ARG(blob));
 }
 
-static const struct kap_alert_db_loader loader = { .mark = mark, .event = event, .topic = topic, .state = topic_state };
+static const struct kap_alert_db_loader loader = {
+    .mark = mark, .event = event, .topic = topic, .state = topic_state
+};
 
 static struct kap_alert_db *open_db(size_t max_marks)
 {

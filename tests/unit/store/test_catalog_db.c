@@ -7,8 +7,9 @@ static char seen[1024];
 static void row(void *ctx, const struct kap_catalog_row *r)
 {
     const size_t n = strlen(seen);
-    snprintf(seen + n, sizeof seen - n, "%d/%.*s=%.*s%s%s@%llu by %.*s;", r->kind, KAP_STR_ARG(r->id), KAP_STR_ARG(r->blob),
-             r->deleted ? " deleted" : "", r->foreign ? " foreign" : "", (unsigned long long)r->stamp, KAP_STR_ARG(r->origin));
+    snprintf(seen + n, sizeof seen - n, "%d/%.*s=%.*s%s%s@%llu by %.*s;", r->kind, KAP_STR_ARG(r->id),
+             KAP_STR_ARG(r->blob), r->deleted ? " deleted" : "", r->foreign ? " foreign" : "",
+             (unsigned long long)r->stamp, KAP_STR_ARG(r->origin));
 }
 
 static void backup(void *ctx, const struct kap_catalog_row *r, int64_t wall_ns)
@@ -23,8 +24,9 @@ static void test_round_trip(void **state)
     struct kap_catalog_db *db;
     uint64_t watermark = 1;
     assert_int_equal(kap_catalog_db_open(test_dir, &db, &err), KAP_OK);
-    struct kap_catalog_row r = { .kind = 2, .id = KAP_STR("b"), .blob = KAP_STR("{}"), .origin = KAP_STR("A"),
-                                 .stamp = UINT64_MAX - 5 };
+    struct kap_catalog_row r = {
+        .kind = 2, .id = KAP_STR("b"), .blob = KAP_STR("{}"), .origin = KAP_STR("A"), .stamp = UINT64_MAX - 5
+    };
     kap_catalog_db_put(db, &r, NULL, NULL, 0);
     r.id = KAP_STR("a");
     r.foreign = true;

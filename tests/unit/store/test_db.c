@@ -8,7 +8,8 @@
 
 enum { INSERT, FAIL };
 static const char *const v1[] = { "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)" };
-static const char *const v2[] = { "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)", "ALTER TABLE t ADD COLUMN w TEXT" };
+static const char *const v2[] = { "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)",
+                                  "ALTER TABLE t ADD COLUMN w TEXT" };
 static const char *const statements[] = {
     [INSERT] = "INSERT INTO t (k, v) VALUES (?,?)",
     [FAIL] = "INSERT INTO t (k, v) VALUES (abs(-9223372036854775808), ?)",
@@ -113,7 +114,8 @@ static void test_damaged_and_locked_files_are_named(void **state)
     KAP_AUTO_FREE char *path = test_path("a.db");
     struct kap_error err;
     struct kap_db *db, *second;
-    write_test_file("a.db", "this is not a database, it is a text that is long enough to be looked at as a header.....");
+    write_test_file(
+        "a.db", "this is not a database, it is a text that is long enough to be looked at as a header.....");
     assert_int_equal(kap_db_open(path, &schema1, &db, &err), KAP_EIO);
     assert_non_null(strstr(err.msg, "a.db is damaged"));
     unlink(path);
@@ -123,7 +125,8 @@ static void test_damaged_and_locked_files_are_named(void **state)
     kap_db_close(db);
 }
 
-/* The child reports each answered write on a pipe and is killed in the middle: all that was reported must be there. */
+/* The child reports each answered write on a pipe and is killed in the middle: all that was reported must be
+ * there. */
 static void test_answered_writes_survive_a_kill(void **state)
 {
     KAP_AUTO_FREE char *path = test_path("a.db");

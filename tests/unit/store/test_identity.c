@@ -58,7 +58,8 @@ static void test_new_cluster_id_is_kept(void **state)
     struct kap_identity id;
     assert_int_equal(kap_identity_open(test_dir, &id, &err), KAP_OK);
     assert_int_equal(kap_identity_set_cluster_id(test_dir, &id, "nonsense", &err), KAP_EINVAL);
-    assert_int_equal(kap_identity_set_cluster_id(test_dir, &id, "876ddfb4-1879-4f40-87e2-4080c04d3096", &err), KAP_OK);
+    assert_int_equal(kap_identity_set_cluster_id(test_dir, &id, "876ddfb4-1879-4f40-87e2-4080c04d3096", &err),
+                     KAP_OK);
     kap_identity_close(&id);
     assert_int_equal(kap_identity_open(test_dir, &id, &err), KAP_OK);
     assert_string_equal(id.cluster_id, "876ddfb4-1879-4f40-87e2-4080c04d3096");
@@ -69,10 +70,8 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, make_test_dir, drop_test_dir)
     const struct CMUnitTest tests[] = {
-        TEST(test_makes_ids_once),
-        TEST(test_adopts_existing_files),
-        TEST(test_refuses_garbage_by_name),
-        TEST(test_one_process_per_directory),
+        TEST(test_makes_ids_once),          TEST(test_adopts_existing_files),
+        TEST(test_refuses_garbage_by_name), TEST(test_one_process_per_directory),
         TEST(test_new_cluster_id_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
