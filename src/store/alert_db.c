@@ -48,13 +48,13 @@ enum {
     PUT_TOPIC,
 };
 static const char *const statements[] = {
-    [PUT_EVENT] = "INSERT INTO event (hi, lo, meta, blob) VALUES (?1,?2,?3,?4)"
-                  " ON CONFLICT (hi, lo) DO UPDATE SET meta = ?3, blob = ?4",
+    [PUT_EVENT] = ("INSERT INTO event (hi, lo, meta, blob) VALUES (?1,?2,?3,?4)"
+                   " ON CONFLICT (hi, lo) DO UPDATE SET meta = ?3, blob = ?4"),
     [CLEAR_PENDING] = "DELETE FROM pending WHERE hi = ? AND lo = ?",
     [PUT_PENDING] = "INSERT OR IGNORE INTO pending (hi, lo, handler) VALUES (?,?,?)",
     [DROP_PENDING] = "DELETE FROM pending WHERE hi = ? AND lo = ? AND handler = ?",
-    [DROP_DONE_PENDING] = "DELETE FROM pending WHERE hi = ?1 AND lo = ?2 AND handler IN"
-                          " (SELECT handler FROM mark WHERE hi = ?1 AND lo = ?2)",
+    [DROP_DONE_PENDING] = ("DELETE FROM pending WHERE hi = ?1 AND lo = ?2 AND handler IN"
+                           " (SELECT handler FROM mark WHERE hi = ?1 AND lo = ?2)"),
     [PUT_MARK] = "INSERT OR IGNORE INTO mark (hi, lo, handler, time) VALUES (?,?,?,?)",
     [DROP_EVENT] = "DELETE FROM event WHERE hi = ? AND lo = ?",
     [DROP_MARKS_OF] = "DELETE FROM mark WHERE hi = ? AND lo = ?",
