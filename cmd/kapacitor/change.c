@@ -67,12 +67,15 @@ static enum kap_status each_link(struct kap_client *c, const json_t *all, const 
     return KAP_OK;
 }
 
-static enum kap_status set_all(struct kap_client *c, const char *status, char **args, size_t n,
+/* `reload`: a server that knows the word keeps the state of a task that is disabled to be enabled again. */
+static enum kap_status set_all(struct kap_client *c, const char *status, bool reload, char **args, size_t n,
                                struct kap_error *err)
 {
     json_t *all;
     KAP_TRY(kap_command_list(c, "/tasks", "tasks", args, n, "&fields=link", &all, err));
     json_t *body = json_pack("{s:s}", "status", status);
+    if (reload)
+        json_object_set_new(body, "reload", json_true());
     const enum kap_status st = each_link(
         c, all, "PATCH", body, strcmp(status, "enabled") == 0 ? "enabling task" : "disabling task", err);
     json_decref(body);
@@ -87,9 +90,9 @@ static int change(struct kap_client *c, const struct kap_command *self, char **a
     if (n == 0)
         return kap_command_misused(self, "Must pass at least one task ID");
     if (strcmp(self->name, "enable") != 0)
-        st = set_all(c, "disabled", args, n, &err);
+        st = set_all(c, "disabled", strcmp(self->name, "reload") == 0, args, n, &err);
     if (st == KAP_OK && strcmp(self->name, "disable") != 0)
-        st = set_all(c, "enabled", args, n, &err);
+        st = set_all(c, "enabled", false, args, n, &err);
     return st == KAP_OK ? 0 : kap_program_failed(&err);
 }
 

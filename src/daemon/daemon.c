@@ -20,7 +20,7 @@
 struct daemon {
     const struct kap_config *config;
     const struct kap_config_root *root;
-    char *data_dir;
+    char *data_dir, *checkpoints;
     struct kap_loop *loop;
     struct kap_identity identity;
     bool identity_open;
@@ -200,10 +200,14 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
     const struct kap_config_deadman *deadman = kap_config_section(d->config, "deadman");
     d->deadman = (struct kap_deadman){ .interval_ns = deadman->interval_ns, .threshold = deadman->threshold,
                                        .id = deadman->id, .message = deadman->message, .global = deadman->global };
+    const struct kap_config_task *task = kap_config_section(d->config, "task");
+    d->checkpoints = kap_asprintf("%s/checkpoints", d->data_dir);
     const struct kap_tasks_options tasks = { .definitions = kap_catalog_definitions_api(d->definitions),
                                              .engine = d->engine, .registry = &kap_daemon_registry,
                                              .deadman = &d->deadman, .clock = &kap_clock_system,
-                                             .placed = placed, .placed_ctx = d };
+                                             .placed = placed, .placed_ctx = d,
+                                             .checkpoints = d->checkpoints,
+                                             .checkpoint_interval_ns = task->snapshot_interval_ns };
     KAP_TRY(kap_tasks_new(&tasks, &d->tasks, err));
     return kap_topic_handlers_new(kap_catalog_definitions_api(d->definitions), kap_alerts_topics(d->alerts),
                                   &d->handlers, err);
@@ -291,6 +295,7 @@ static void close_all(struct daemon *d)
     if (d->identity_open)
         kap_identity_close(&d->identity);
     kap_free(d->load_memory);
+    kap_free(d->checkpoints);
     kap_free(d->data_dir);
 }
 

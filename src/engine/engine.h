@@ -60,6 +60,10 @@ enum kap_status kap_engine_start(struct kap_engine *e, const struct kap_task_opt
  * that nodes emit what they hold back (as the reference does when a task is disabled). Waits for all that.
  * KAP_ENOTFOUND. */
 enum kap_status kap_engine_stop(struct kap_engine *e, struct kap_str id, bool finish, struct kap_error *err);
+/* As without `finish`, but first appends what kap_engine_task_save() would, with nothing in between.
+ * Nothing is appended for a task that a node has ended. */
+enum kap_status kap_engine_stop_saving(struct kap_engine *e, struct kap_str id, struct kap_buf *out,
+                                       struct kap_error *err);
 /* Whether it executes. A task that a node has ended does not, and keeps its error until it is stopped or
  * started again (starting replaces it). */
 bool kap_engine_executing(struct kap_engine *e, struct kap_str id);
@@ -72,7 +76,8 @@ void kap_engine_on_failure(struct kap_engine *e, void (*fn)(void *ctx, struct ka
 /* KAP_ENOTFOUND. On success `*graph` holds a reference (names in `ret` are borrowed from it). */
 enum kap_status kap_engine_task_stats(struct kap_engine *e, struct kap_str id, struct kap_task_stats *ret,
                                       struct kap_graph **graph, struct kap_error *err);
-/* A snapshot of all nodes' state, taken on the task's worker between two messages. */
+/* A snapshot of all nodes' state (nothing when no node has any), taken on the task's worker between two
+ * messages. */
 enum kap_status kap_engine_task_save(struct kap_engine *e, struct kap_str id, struct kap_buf *out,
                                      struct kap_error *err);
 

@@ -118,10 +118,15 @@ static void save_node(struct kap_node *n, struct kap_buf *out)
 
 void kap_shard_save(struct kap_shard *s, struct kap_buf *out)
 {
-    kap_buf_adds(out, "KS1");
-    for (size_t i = 0; i < s->n; i++)
-        if (s->nodes[i].run->save)
-            save_node(&s->nodes[i], out);
+    bool any = false;
+    for (size_t i = 0; i < s->n; i++) {
+        if (!s->nodes[i].run->save)
+            continue;
+        if (!any)
+            kap_buf_adds(out, "KS1");
+        any = true;
+        save_node(&s->nodes[i], out);
+    }
     kap_arena_reset(s->scratch);
 }
 

@@ -160,12 +160,19 @@ static void task_free(struct kap_task *t)
     kap_free(t);
 }
 
-static void restore(struct kap_task *t, struct kap_str snapshot)
+/* What cannot be used may have been loaded in part: the task begins anew then. */
+static enum kap_status open_shard(struct kap_engine *e, struct kap_task *t,
+                                  const struct kap_task_options *opts, struct kap_error *err)
 {
-    struct kap_error err;
-    if (snapshot.n && kap_shard_load(t->shard, snapshot, &err) != KAP_OK)
-        kap_log(KAP_LOG_WARN, "kapacitor", "task starts empty: its snapshot cannot be used",
-                kap_kv_n("task", t->id), kap_kv_s("err", err.msg));
+    struct kap_error damage;
+    KAP_TRY(kap_shard_new(opts->graph, t->id, e->services, &t->shard, err));
+    if (opts->snapshot.n == 0 || kap_shard_load(t->shard, opts->snapshot, &damage) == KAP_OK)
+        return KAP_OK;
+    kap_log(KAP_LOG_WARN, "kapacitor", "task starts empty: its snapshot cannot be used",
+            kap_kv_n("task", t->id), kap_kv_s("err", damage.msg));
+    kap_shard_free(t->shard);
+    t->shard = NULL;
+    return kap_shard_new(opts->graph, t->id, e->services, &t->shard, err);
 }
 
 struct add {
@@ -235,13 +242,12 @@ enum kap_status kap_engine_start(struct kap_engine *e, const struct kap_task_opt
         task_free(t);
         return st;
     }
-    st = kap_shard_new(opts->graph, t->id, e->services, &t->shard, err);
+    st = open_shard(e, t, opts, err);
     if (st != KAP_OK) {
         give_up_id(e, t);
         task_free(t);
         return st;
     }
-    restore(t, opts->snapshot);
     find_branches(t);
     find_entrances(e, t, opts->dbrps, opts->ndbrps);
     set_bases(e, t);
@@ -268,28 +274,32 @@ static void leave(struct kap_engine *e, struct kap_task *t)
 struct stop {
     struct kap_task *t;
     bool finish;
+    struct kap_buf *snapshot; /* NULL: not wanted */
 };
 
 static void run_stop(struct kap_worker *w, void *ctx)
 {
     const struct stop *s = (const struct stop *)ctx;
     kap_worker_remove_task(w, s->t);
+    if (s->t->shard && s->snapshot && !atomic_load(&s->t->shard->failed))
+        kap_shard_save(s->t->shard, s->snapshot);
     if (s->t->shard && s->finish)
         kap_shard_finish(s->t->shard);
     kap_shard_free(s->t->shard);
     s->t->shard = NULL;
 }
 
-static void stop_task(struct kap_engine *e, struct kap_task *t, bool finish)
+static void stop_task(struct kap_engine *e, struct kap_task *t, bool finish, struct kap_buf *snapshot)
 {
-    struct stop s = { t, finish };
+    struct stop s = { t, finish, snapshot };
     kap_worker_call(t->worker, run_stop, &s);
     leave(e, t);
     give_up_id(e, t);
     task_free(t);
 }
 
-enum kap_status kap_engine_stop(struct kap_engine *e, struct kap_str id, bool finish, struct kap_error *err)
+static enum kap_status stop(struct kap_engine *e, struct kap_str id, bool finish, struct kap_buf *snapshot,
+                            struct kap_error *err)
 {
     pthread_mutex_lock(&e->tasks_lock);
     struct kap_task *t = (struct kap_task *)kap_map_get(e->tasks, id);
@@ -305,8 +315,19 @@ enum kap_status kap_engine_stop(struct kap_engine *e, struct kap_str id, bool fi
     }
     t->state = KAP_TASK_STOPPING;
     pthread_mutex_unlock(&e->tasks_lock);
-    stop_task(e, t, finish);
+    stop_task(e, t, finish, snapshot);
     return KAP_OK;
+}
+
+enum kap_status kap_engine_stop(struct kap_engine *e, struct kap_str id, bool finish, struct kap_error *err)
+{
+    return stop(e, id, finish, NULL, err);
+}
+
+enum kap_status kap_engine_stop_saving(struct kap_engine *e, struct kap_str id, struct kap_buf *out,
+                                       struct kap_error *err)
+{
+    return stop(e, id, false, out, err);
 }
 
 /* On the worker: a node has ended its task. One that is being stopped anyway is left to who stops it. */
@@ -500,7 +521,7 @@ void kap_engine_untap(struct kap_engine *e, uint64_t handle)
     pthread_mutex_unlock(&e->tasks_lock);
     if (!t)
         return;
-    struct stop s = { t, false };
+    struct stop s = { t, false, NULL };
     kap_worker_call(t->worker, run_stop, &s);
     leave(e, t);
     task_free(t);

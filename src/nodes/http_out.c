@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "nodes/nodes.h"
 #include "nodes/services.h"
+#include "nodes/snapshot.h"
 #include "nodes/util.h"
 
 struct config {
@@ -13,16 +14,16 @@ enum { PUBLISH_TIMER = 1 };
 
 struct state {
     const struct config *cfg;
-    bool seen;               /* "series" is null until there was a group */
+    bool seen; /* "series" is null until there was a group */
     bool timer;
     int64_t next_publish_ns;
     struct kap_buf json;
 };
 
 struct group {
-    struct kap_point *point;   /* the last one; or */
-    struct kap_row *row;       /* the last batch */
-    struct kap_batch batch;    /* that is coming in */
+    struct kap_point *point; /* the last one; or */
+    struct kap_row *row;     /* the last batch */
+    struct kap_batch batch;  /* that is coming in */
     size_t charged;
 };
 
@@ -166,6 +167,86 @@ static void finish(struct kap_node *n, void *state, int in)
     publish(n, state);
 }
 
+/* --- state: the result of each group, so that a restart shows the same, in the same order --- */
+
+enum { SAVED_POINT = 1, SAVED_ROW };
+
+static void save_row(struct kap_snap *w, const struct kap_row *row)
+{
+    kap_snap_sym(w, row->name);
+    kap_snap_tags(w, row->tags);
+    kap_snap_u64(w, row->ncolumns);
+    for (size_t i = 0; i < row->ncolumns; i++)
+        kap_snap_bytes(w, row->columns[i]);
+    kap_snap_u64(w, row->nvalues);
+    for (size_t i = 0; i < row->nvalues * row->ncolumns; i++) {
+        if (i % row->ncolumns == 0)
+            kap_snap_i64(w, row->values[i].i);
+        else
+            kap_snap_value(w, &row->values[i]);
+    }
+}
+
+static struct kap_row *load_row(struct kap_snap *r)
+{
+    struct kap_row *row = KAP_NEW(struct kap_row);
+    row->arena = kap_arena_new();
+    row->name = kap_snap_get_sym(r);
+    row->tags = kap_snap_get_tags(r);
+    row->ncolumns = kap_snap_get_count(r);
+    row->columns = KAP_ARENA_ARRAY(row->arena, struct kap_str, row->ncolumns);
+    for (size_t i = 0; i < row->ncolumns; i++)
+        row->columns[i] = kap_arena_str(row->arena, kap_snap_get_bytes(r));
+    row->nvalues = kap_snap_get_count(r);
+    if (row->nvalues && (!row->ncolumns || row->nvalues > r->in.n / row->ncolumns)) {
+        r->bad = true;
+        row->nvalues = 0;
+    }
+    row->values = KAP_ARENA_ARRAY(row->arena, struct kap_value, row->nvalues * row->ncolumns);
+    for (size_t i = 0; i < row->nvalues * row->ncolumns; i++) {
+        struct kap_value *v = &row->values[i];
+        *v = i % row->ncolumns ? kap_snap_get_value(r)
+                               : (struct kap_value){ .type = KAP_TIME, .i = kap_snap_get_i64(r) };
+        if (v->type == KAP_STRING)
+            v->s = kap_arena_str(row->arena, v->s);
+    }
+    return row;
+}
+
+static void save(struct kap_node *n, void *state, void *gs, struct kap_group *kg, struct kap_buf *out)
+{
+    const struct group *g = gs;
+    if (!kg || (!g->point && !g->row))
+        return;
+    struct kap_snap w = kap_snap_writer(out, 1);
+    kap_snap_u64(&w, g->row ? SAVED_ROW : SAVED_POINT);
+    if (g->row)
+        save_row(&w, g->row);
+    else
+        kap_snap_point(&w, g->point);
+}
+
+static enum kap_status load(struct kap_node *n, void *state, void *gs, struct kap_group *kg,
+                            struct kap_str data, struct kap_error *err)
+{
+    struct group *g = gs;
+    if (!kg || !data.n)
+        return KAP_OK;
+    struct kap_snap r;
+    KAP_TRY(kap_snap_reader(&r, data, 1, err));
+    if (kap_snap_get_u64(&r) == SAVED_ROW) {
+        g->row = load_row(&r);
+        g->charged = kap_arena_bytes(g->row->arena);
+    } else {
+        g->point = kap_snap_get_point(&r, kap_node_groups(n));
+        g->charged = g->point ? kap_point_bytes(g->point) : 0;
+    }
+    kap_node_charge(n, (int64_t)g->charged);
+    KAP_TRY(kap_snap_end(&r, err));
+    changed(n, state);
+    return KAP_OK;
+}
+
 static enum kap_status args(void *config, struct kap_graph_node *node, struct kap_arena *arena,
                             const struct kap_arg *args, size_t nargs, struct kap_error *err)
 {
@@ -190,13 +271,16 @@ static const struct kap_node_run run = {
     .delete_group = delete_group,
     .finish = finish,
     .timer = timer,
+    .save = save,
+    .load = load,
 };
 
 const struct kap_node_type kap_node_http_out = {
     .name = "httpOut",
     .kind = "http_out",
     .shown = "HTTPOutNode",
-    .doc = "Keeps the latest point or batch of each group and serves them at /kapacitor/v1/tasks/TASK/ENDPOINT, in the "
+    .doc = "Keeps the latest point or batch of each group and serves them at "
+           "/kapacitor/v1/tasks/TASK/ENDPOINT, in the "
            "form of an InfluxDB query result.",
     .signature = "(endpoint string)",
     .wants = KAP_EDGE_ANY,

@@ -236,6 +236,7 @@ static enum kap_status update(struct kap_tasks *t, struct kap_definition *old, s
     if (st == KAP_OK) {
         const bool turned_on = def->enabled && !old->enabled, renamed = !kap_str_eq(old->id, def->id);
         def->modified_ns = kap_clock_wall(t->opt.clock);
+        def->reloading = rq->reload && old->enabled && !def->enabled && !renamed;
         if (turned_on)
             def->last_enabled_ns = def->modified_ns;
         if (turned_on || (renamed && def->enabled))
@@ -243,6 +244,8 @@ static enum kap_status update(struct kap_tasks *t, struct kap_definition *old, s
         st = put_update(t, old, def, err);
         if (st == KAP_OK && (turned_on || (renamed && def->enabled)))
             st = kap_tasks_run(t, def, err);
+        else if (st == KAP_OK && def->reloading)
+            kap_tasks_pause(t, def->id);
         else if (st == KAP_OK && old->enabled && !def->enabled)
             kap_tasks_halt(t, def->id, true);
     }

@@ -22,12 +22,20 @@ struct kap_definition {
     bool enabled;
     int64_t created_ns, modified_ns, last_enabled_ns; /* 0: never */
     int64_t run_ns; /* when it was started or reloaded last: the run of its events on every member */
+    bool reloading; /* disabled only to be enabled again: its state is kept */
+};
+
+struct kap_running {     /* what was started here */
+    int64_t run_ns;      /* of the definition; 0: nothing runs */
+    uint64_t graph;      /* fingerprint of what runs, which may be older than the definition */
+    uint64_t generation; /* counts the starts */
+    uint64_t saved_sum;  /* of the state that was written last */
 };
 
 struct kap_task_entry { /* in the table; under the table's lock */
     struct kap_definition *def;
-    char *error;        /* why it does not execute; NULL: nothing is wrong. Of this member only */
-    int64_t running_ns; /* run_ns of what was started here; 0: nothing */
+    char *error; /* why it does not execute; NULL: nothing is wrong. Of this member only */
+    struct kap_running running;
 };
 
 struct kap_change { /* to be looked at by the applier */
@@ -42,12 +50,17 @@ struct kap_tasks {
     pthread_mutex_t lock;              /* of the tables; held shortly */
     struct kap_map *tasks, *templates; /* struct kap_task_entry */
     bool started;                      /* tasks are to run */
+    uint64_t generation;               /* of the latest start; under the table's lock */
     /* changes of other members */
     pthread_mutex_t queue_lock;
     pthread_cond_t queued;
     struct kap_change *queue, **queue_end;
     bool ending;
     pthread_t applier;
+    /* checkpoints; the condition goes with queue_lock and `ending` */
+    bool saving;
+    pthread_cond_t no_more_saving;
+    pthread_t saver;
 };
 
 /* What a request asks for; strings are borrowed from `json`. */
@@ -60,6 +73,7 @@ struct kap_task_request {
     enum { KAP_STATUS_UNSAID, KAP_STATUS_ENABLED, KAP_STATUS_DISABLED } status;
     struct kap_tick_vars vars;
     bool has_vars; /* not empty */
+    bool reload;   /* with status disabled: it will be enabled again at once */
 };
 
 /* record.c */
@@ -90,7 +104,19 @@ char *kap_tasks_error(struct kap_tasks *t, struct kap_str id); /* owned; NULL: n
 void kap_tasks_set_error(struct kap_tasks *t, struct kap_str id, const char *error);
 /* Under the change lock. Starting is a no-op where the task is not placed. */
 enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *def, struct kap_error *err);
+/* What it held is given up. */
 void kap_tasks_halt(struct kap_tasks *t, struct kap_str id, bool finish);
+void kap_tasks_halted(struct kap_tasks *t, struct kap_str id); /* it has been stopped otherwise */
+
+/* keep.c; all but _start and _end under the change lock. No-ops when no checkpoints are wanted. */
+enum kap_status kap_tasks_keep_start(struct kap_tasks *t, struct kap_error *err);
+void kap_tasks_keep_end(struct kap_tasks *t);
+/* Stops a task in such a way that the next start goes on where it was. */
+void kap_tasks_pause(struct kap_tasks *t, struct kap_str id);
+/* The state to start with; nothing is appended when there is none that fits, which is logged. */
+void kap_tasks_recall(struct kap_tasks *t, struct kap_str id, uint64_t graph, struct kap_buf *state);
+void kap_tasks_forget(struct kap_tasks *t, struct kap_str id);
+uint64_t kap_definition_fingerprint(const struct kap_definition *def, const struct kap_graph *graph);
 
 /* Evaluates a definition's script; texts without a prefix. `vars` may be NULL. `warnings` gets a string for
  * each thing that cannot work although the reference accepts it; NULL: not wanted. */

@@ -59,6 +59,7 @@ struct kap_definition *kap_definition_copy(const struct kap_definition *d)
     copy->modified_ns = d->modified_ns;
     copy->last_enabled_ns = d->last_enabled_ns;
     copy->run_ns = d->run_ns;
+    copy->reloading = d->reloading;
     return copy;
 }
 
@@ -110,6 +111,10 @@ void kap_definition_encode(const struct kap_definition *d, struct kap_buf *out)
         kap_json_key(&j, times[i].name);
         kap_json_i64(&j, times[i].ns);
     }
+    if (d->reloading) {
+        kap_json_key(&j, "reloading");
+        kap_json_bool(&j, true);
+    }
     kap_json_object_end(&j);
 }
 
@@ -159,6 +164,7 @@ enum kap_status kap_definition_decode(struct kap_str id, struct kap_str text, st
     d->modified_ns = member_int(json, "modified");
     d->last_enabled_ns = member_int(json, "last-enabled");
     d->run_ns = member_int(json, "run");
+    d->reloading = json_is_true(json_object_get(json, "reloading"));
     const enum kap_status st = kap_tick_vars_from_json(json_object_get(json, "vars"), &d->vars, err);
     json_decref(json);
     if (st != KAP_OK) {
@@ -214,6 +220,7 @@ static bool take_all(struct kap_task_request *rq, json_t *json)
     if (kap_tick_vars_from_json(json_object_get(json, "vars"), &rq->vars, NULL) != KAP_OK)
         return false;
     rq->has_vars = rq->vars.n > 0;
+    rq->reload = json_is_true(json_object_get(json, "reload"));
     return true;
 }
 

@@ -121,12 +121,12 @@ void kap_tasks_set_error(struct kap_tasks *t, struct kap_str id, const char *err
     pthread_mutex_unlock(&t->lock);
 }
 
-static void set_running(struct kap_tasks *t, struct kap_str id, int64_t run_ns)
+static void set_running(struct kap_tasks *t, struct kap_str id, int64_t run_ns, uint64_t graph)
 {
     pthread_mutex_lock(&t->lock);
     struct kap_task_entry *e = kap_map_get(t->tasks, id);
     if (e)
-        e->running_ns = run_ns;
+        e->running = (struct kap_running){ .run_ns = run_ns, .graph = graph, .generation = ++t->generation };
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -134,7 +134,7 @@ static int64_t get_running(struct kap_tasks *t, struct kap_str id)
 {
     pthread_mutex_lock(&t->lock);
     const struct kap_task_entry *e = kap_map_get(t->tasks, id);
-    const int64_t run_ns = e ? e->running_ns : 0;
+    const int64_t run_ns = e ? e->running.run_ns : 0;
     pthread_mutex_unlock(&t->lock);
     return run_ns;
 }
@@ -193,6 +193,10 @@ static enum kap_status start(struct kap_tasks *t, const struct kap_definition *d
 {
     struct kap_graph *graph;
     KAP_TRY(kap_definition_graph(t, def, false, &graph, NULL, NULL, err));
+    const uint64_t fingerprint = kap_definition_fingerprint(def, graph);
+    KAP_AUTO_BUF struct kap_buf state = { 0 };
+    kap_tasks_recall(t, def->id, fingerprint, &state);
+    set_running(t, def->id, def->run_ns, fingerprint);
     char run[24];
     snprintf(run, sizeof run, "%lld", (long long)def->run_ns);
     const struct kap_task_options opt = { .id = def->id,
@@ -200,7 +204,7 @@ static enum kap_status start(struct kap_tasks *t, const struct kap_definition *d
                                           .dbrps = def->dbrps,
                                           .ndbrps = def->ndbrps,
                                           .run = kap_str(run),
-                                          .snapshot = KAP_STR("") };
+                                          .snapshot = kap_buf_str(&state) };
     const enum kap_status st = kap_engine_start(t->opt.engine, &opt, err);
     kap_graph_unref(graph);
     return st;
@@ -214,7 +218,7 @@ enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *
     struct kap_error *e = err ? err : &local;
     kap_tasks_set_error(t, def->id, NULL);
     /* remembered also when it fails: it is not tried again until the definition's run changes */
-    set_running(t, def->id, def->run_ns);
+    set_running(t, def->id, def->run_ns, 0);
     if (start(t, def, e) == KAP_OK) {
         kap_log(KAP_LOG_DEBUG, "task_store", "started task", kap_kv_n("task", def->id));
         return KAP_OK;
@@ -227,9 +231,16 @@ enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *
 
 void kap_tasks_halt(struct kap_tasks *t, struct kap_str id, bool finish)
 {
-    set_running(t, id, 0);
-    if (t->opt.engine && kap_engine_stop(t->opt.engine, id, finish, NULL) == KAP_OK)
-        kap_log(KAP_LOG_DEBUG, "task_store", "stopped task", kap_kv_n("task", id));
+    const bool stopped = t->opt.engine && kap_engine_stop(t->opt.engine, id, finish, NULL) == KAP_OK;
+    kap_tasks_forget(t, id);
+    if (stopped || get_running(t, id) != 0)
+        kap_tasks_halted(t, id);
+}
+
+void kap_tasks_halted(struct kap_tasks *t, struct kap_str id)
+{
+    set_running(t, id, 0, 0);
+    kap_log(KAP_LOG_DEBUG, "task_store", "stopped task", kap_kv_n("task", id));
 }
 
 /* A node has ended its task. Called on a worker of the engine, which must not be called back. */
@@ -247,7 +258,9 @@ static void align(struct kap_tasks *t, const struct kap_definition *def)
 {
     const int64_t running = get_running(t, def->id);
     const bool wanted = def->enabled && is_placed(t, def->id);
-    if (running != 0 && (!wanted || running != def->run_ns))
+    if (running != 0 && !def->enabled && def->reloading)
+        kap_tasks_pause(t, def->id);
+    else if (running != 0 && (!wanted || running != def->run_ns))
         kap_tasks_halt(t, def->id, !def->enabled || wanted);
     if (wanted && running != def->run_ns)
         kap_tasks_run(t, def, NULL);
@@ -424,8 +437,11 @@ enum kap_status kap_tasks_new(const struct kap_tasks_options *options, struct ka
     pthread_mutex_init(&t->lock, NULL);
     pthread_mutex_init(&t->queue_lock, NULL);
     pthread_cond_init(&t->queued, NULL);
-    const enum kap_status st = load(t, err);
+    enum kap_status st = load(t, err);
+    if (st == KAP_OK)
+        st = kap_tasks_keep_start(t, err);
     if (st != KAP_OK || pthread_create(&t->applier, NULL, applier, t) != 0) {
+        kap_tasks_keep_end(t);
         free_all(t);
         return st != KAP_OK ? st : kap_fail(err, KAP_EIO, "cannot start a thread for tasks");
     }
@@ -442,6 +458,7 @@ void kap_tasks_free(struct kap_tasks *t)
     const struct kap_definitions *d = t->opt.definitions;
     d->watch(d->ctx, KAP_DEFINITION_TASK, NULL, NULL);
     d->watch(d->ctx, KAP_DEFINITION_TEMPLATE, NULL, NULL);
+    kap_tasks_keep_end(t);
     kap_tasks_stop(t);
     if (t->opt.engine)
         kap_engine_on_failure(t->opt.engine, NULL, NULL);
@@ -465,11 +482,13 @@ void kap_tasks_stop(struct kap_tasks *t)
 {
     pthread_mutex_lock(&t->change);
     t->started = false;
+    if (t->opt.engine)
+        kap_engine_drain(t->opt.engine); /* tasks that write into other tasks, too */
     size_t n;
     struct kap_definition **v = kap_tasks_match(t, KAP_DEFINITION_TASK, KAP_STR(""), &n);
     for (size_t i = 0; i < n; i++) {
         if (get_running(t, v[i]->id) != 0)
-            kap_tasks_halt(t, v[i]->id, false);
+            kap_tasks_pause(t, v[i]->id);
         kap_definition_unref(v[i]);
     }
     kap_free(v);

@@ -29,6 +29,11 @@ struct kap_tasks_options {
     /* Does this member run a copy? NULL: always. */
     bool (*placed)(void *ctx, struct kap_str id);
     void *placed_ctx;
+    /* Where running tasks leave their state when they are stopped by kap_tasks_stop() or for a reload, and
+     * every interval (0: only then); they go on with it at the next start. Borrowed. NULL: state is not kept.
+     */
+    const char *checkpoints;
+    int64_t checkpoint_interval_ns;
 };
 
 /* Owned; loads all definitions, starts nothing. */
@@ -37,7 +42,7 @@ enum kap_status kap_tasks_new(const struct kap_tasks_options *options, struct ka
 void kap_tasks_free(struct kap_tasks *t);
 /* Starts every enabled task that is placed here. A task that fails is logged and keeps its error. */
 void kap_tasks_start(struct kap_tasks *t);
-/* Stops all running tasks; definitions keep their status. */
+/* Stops all running tasks, which leave checkpoints; definitions keep their status. */
 void kap_tasks_stop(struct kap_tasks *t);
 /* The set of members changed: placement is looked at again. */
 void kap_tasks_replace(struct kap_tasks *t);

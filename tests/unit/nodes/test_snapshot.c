@@ -28,7 +28,8 @@ static const char script[] =
     "s|union(t).rename('u')|log()\n"
     "s|combine(lambda: \"v\" > 5.0, lambda: TRUE).as('l', 'r').tolerance(4u)|log()\n"
     "s|flatten().on('h').tolerance(4u)|log()\n"
-    "s|window().periodCount(4).everyCount(3)|groupBy('h')|log()\n";
+    "s|window().periodCount(4).everyCount(3)|groupBy('h')|httpOut('batches')|log()\n"
+    "s|httpOut('points')\n";
 
 enum { NODES_MAX = 80, POINTS = 300 };
 
