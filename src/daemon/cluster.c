@@ -239,9 +239,10 @@ static void rpc_link(void *ctx, struct kap_str member, bool up, bool hard, const
     struct kap_cluster_link *link = find_link(c, member);
     if (!link)
         return;
-    if (up != link->up)
-        kap_log(KAP_LOG_INFO, "rpc", up ? "link up" : "link down", kap_kv_n("member", member),
-                kap_kv_s("why", why ? why : ""));
+    if (up && !link->up)
+        kap_log(KAP_LOG_INFO, "rpc", "link up", kap_kv_n("member", member));
+    if (!up && link->up)
+        kap_log(KAP_LOG_INFO, "rpc", "link down", kap_kv_n("member", member), kap_kv_s("why", why ? why : ""));
     link->hard_failures = up ? 0 : link->hard_failures + hard;
     link->up = up;
     kap_catalog_link(c->catalog, member, up);
