@@ -21,7 +21,7 @@ setup-check:
 $(RELEASE)/build.ninja:
 	meson setup $(RELEASE) --buildtype=release -Db_lto=true -Dtests=false >/dev/null
 $(DEBUG)/build.ninja:
-	meson setup $(DEBUG) --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	meson setup $(DEBUG) -Ddebug=true -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 
 build: setup $(RELEASE)/build.ninja
 	@ninja -C $(RELEASE) --quiet
