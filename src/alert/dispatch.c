@@ -7,10 +7,10 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #define OPEN_AFTER 5 /* failures in a row */
@@ -264,7 +264,7 @@ static void start_blocking(struct kap_dispatch *d, struct job *j)
     for (const struct job *w = d->blocking.first; w && waiting <= d->idle; w = w->next)
         waiting++;
     pthread_t thread;
-    if (waiting > d->idle && d->threads < d->opts.threads && pthread_create(&thread, NULL, pool_main, d) == 0) {
+    if (waiting > d->idle && d->threads < d->opts.threads && kap_thread_start(&thread, "handlers", pool_main, d) == 0) {
         d->threads++;
         pthread_detach(thread);
     }
@@ -442,18 +442,9 @@ static void finish_missing(struct kap_dispatch *d, struct job *j)
 
 /* --- threads --- */
 
-/* Signals are for the process's main thread. */
-static void block_signals(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-}
-
 static void *pool_main(void *arg)
 {
     struct kap_dispatch *d = arg;
-    block_signals();
     pthread_mutex_lock(&d->lock);
     while (!d->stopping) {
         struct job *j = jobs_take(&d->blocking);
@@ -551,7 +542,6 @@ static int run_wakes(struct kap_dispatch *d)
 static void *http_main(void *arg)
 {
     struct kap_dispatch *d = arg;
-    block_signals();
     for (;;) {
         pthread_mutex_lock(&d->lock);
         if (d->stopping) {
@@ -611,7 +601,7 @@ struct kap_dispatch *kap_dispatch_new(const struct kap_dispatch_options *opts)
     d->blocking.last = &d->blocking.first;
     curl_global_init(CURL_GLOBAL_DEFAULT);
     d->multi = curl_multi_init();
-    pthread_create(&d->http_thread, NULL, http_main, d);
+    kap_thread_start(&d->http_thread, "handlers http", http_main, d);
     return d;
 }
 

@@ -4,6 +4,7 @@
 #include "api/request.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -427,7 +428,7 @@ enum kap_status kap_httpd_start(struct kap_httpd *h, struct kap_error *err)
     KAP_TRY(bind_address(h, err));
     h->workers = KAP_ARRAY(pthread_t, h->options.workers);
     for (; h->nworkers < h->options.workers; h->nworkers++) {
-        if (pthread_create(&h->workers[h->nworkers], NULL, work, h) != 0)
+        if (kap_thread_start(&h->workers[h->nworkers], "http call", work, h) != 0)
             return kap_fail(err, KAP_EIO, "cannot start a thread for HTTP");
     }
     return start_daemon(h, err);

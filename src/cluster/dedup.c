@@ -269,6 +269,7 @@ static struct entry *entry_new(struct kap_dedup *d, struct kap_dedup_key key)
     e->key = key;
     e->due = e->resend_at = e->store_at = INT64_MAX;
     e->resend_pause = RESEND_NS;
+    e->born_token = d->last_token;
     kap_map_put(d->entries, key_bytes(&key), e);
     return e;
 }
@@ -322,6 +323,7 @@ void dedup_store_event(struct kap_dedup *d, struct entry *e)
         .blob = e->blob,
         .handlers = handlers,
         .nhandlers = n,
+        .is_new = !e->in_store,
     };
     e->in_store = true;
     e->storing++;
@@ -337,6 +339,7 @@ void dedup_store_done(struct kap_dedup *d, struct entry *e, struct hand *h)
                                         .token = store_token(d, e, h->handler),
                                         .key = e->key,
                                         .handler = kap_str(h->handler) };
+    e->marked = true;
     e->storing++;
     d->io.store(d->io.ctx, &op);
 }
@@ -372,8 +375,8 @@ static void event_not_stored(struct kap_dedup *d, struct entry *e)
 static void answered(struct kap_dedup *d, const struct storing *s, bool ok)
 {
     struct entry *e = kap_map_get(d->entries, key_bytes(&s->key));
-    if (!e || e->storing == 0)
-        return;
+    if (!e || e->storing == 0 || s->token <= e->born_token)
+        return; /* it was complete before */
     e->storing--;
     if (!s->handler) {
         if (!ok) {
@@ -421,9 +424,9 @@ static void complete(struct kap_dedup *d, struct entry *e, bool carried)
     const bool alone = d->npeers <= 1;
     struct entry *after = e->next;
     if (e->in_store) {
-        const struct kap_dedup_store op = { .kind = KAP_DEDUP_STORE_FORGET,
-                                            .key = e->key,
-                                            .carried = carried };
+        const struct kap_dedup_store op = {
+            .kind = KAP_DEDUP_STORE_FORGET, .key = e->key, .carried = carried || alone, .is_marked = e->marked
+        };
         d->io.store(d->io.ctx, &op);
     }
     chain_unlink(e);
@@ -466,7 +469,8 @@ static bool everybody_told(const struct entry *e, const struct bits *need)
 
 void dedup_settle(struct kap_dedup *d, struct entry *e)
 {
-    if (!e->chain || e->storing || !bits_none(&e->ack_wait)) {
+    const bool awaits_store = e->storing && d->npeers > 1; /* nobody else asks what is durable here */
+    if (!e->chain || awaits_store || !bits_none(&e->ack_wait)) {
         dedup_due(d, e);
         return;
     }
@@ -969,7 +973,7 @@ enum kap_status kap_dedup_load_event(struct kap_dedup *d, struct kap_dedup_key k
     e->stamp = m->stamp;
     e->accepted = m->accepted != 0;
     e->accepted_at = d->now;
-    e->recovered = e->stored = e->in_store = true;
+    e->recovered = e->stored = e->in_store = e->marked = true;
     e->complete = false;
     for (size_t i = 0; i < m->n_copies; i++) {
         const int slot = slot_for(d, kap_pb_str(m->copies[i]->copy));

@@ -124,9 +124,10 @@ struct entry {
     struct hand *hands;
     size_t ncopies, copies_cap, nhands, hands_cap, ndone;
     struct bits has, acked, ack_wait;
-    bool accepted, complete, recovered, stored, in_store, alias;
+    bool accepted, complete, recovered, stored, in_store, marked, alias;
     struct kap_dedup_key alias_of;
-    size_t storing; /* answers that are due */
+    size_t storing;      /* answers that are due */
+    uint64_t born_token; /* answers up to this one are not for it */
     int64_t accepted_at, marked_at, store_at;
     int64_t resend_at, resend_pause;
     int64_t due;

@@ -2,8 +2,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
 
 /* How long a worker sleeps at most while timers are set: the wall clock may be moved under it. */
@@ -361,7 +363,9 @@ enum kap_status kap_worker_start(struct kap_worker *w, struct kap_engine *e, uns
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&w->ready, &attr);
     pthread_condattr_destroy(&attr);
-    const int rc = pthread_create(&w->thread, NULL, work, w);
+    char name[16];
+    snprintf(name, sizeof name, "worker %u", number);
+    const int rc = kap_thread_start(&w->thread, name, work, w);
     if (rc == 0)
         return KAP_OK;
     kap_index_free(w->index);

@@ -1,6 +1,7 @@
 #include "influxdb/influxdb.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -249,7 +250,7 @@ static void open_cluster(struct kap_influxdb *db, struct cluster *c, const struc
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&c->changed, &attr);
     pthread_condattr_destroy(&attr);
-    if (pthread_create(&c->sender, NULL, run_sender, c) != 0)
+    if (kap_thread_start(&c->sender, "influxdb", run_sender, c) != 0)
         abort(); /* no thread at start-up: nothing can work */
 }
 

@@ -1,5 +1,6 @@
 #include "store/alert_db.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/mem.h"
@@ -48,13 +49,13 @@ enum {
     PUT_TOPIC,
 };
 static const char *const statements[] = {
-    [PUT_EVENT] = ("INSERT INTO event (hi, lo, meta, blob) VALUES (?1,?2,?3,?4)"
-                   " ON CONFLICT (hi, lo) DO UPDATE SET meta = ?3, blob = ?4"),
+    [PUT_EVENT] = "INSERT INTO event (hi, lo, meta, blob) VALUES (?1,?2,?3,?4)"
+                  " ON CONFLICT (hi, lo) DO UPDATE SET meta = ?3, blob = ?4",
     [CLEAR_PENDING] = "DELETE FROM pending WHERE hi = ? AND lo = ?",
     [PUT_PENDING] = "INSERT OR IGNORE INTO pending (hi, lo, handler) VALUES (?,?,?)",
     [DROP_PENDING] = "DELETE FROM pending WHERE hi = ? AND lo = ? AND handler = ?",
-    [DROP_DONE_PENDING] = ("DELETE FROM pending WHERE hi = ?1 AND lo = ?2 AND handler IN"
-                           " (SELECT handler FROM mark WHERE hi = ?1 AND lo = ?2)"),
+    [DROP_DONE_PENDING] = "DELETE FROM pending WHERE hi = ?1 AND lo = ?2 AND handler IN"
+                          " (SELECT handler FROM mark WHERE hi = ?1 AND lo = ?2)",
     [PUT_MARK] = "INSERT OR IGNORE INTO mark (hi, lo, handler, time) VALUES (?,?,?,?)",
     [DROP_EVENT] = "DELETE FROM event WHERE hi = ? AND lo = ?",
     [DROP_MARKS_OF] = "DELETE FROM mark WHERE hi = ? AND lo = ?",
@@ -71,14 +72,20 @@ static const struct kap_db_schema schema = {
     .nmigrations = KAP_COUNT(migrations),
     .statements = statements,
     .nstatements = KAP_COUNT(statements),
+    .linger_ns = KAP_MS, /* an event that is delivered at once needs no place in the outbox */
 };
+
+static void run(struct kap_alert_db *db, const struct kap_db_step *steps, size_t n)
+{
+    kap_db_run(db->db, &(struct kap_db_operation){ .steps = steps, .n = n });
+}
 
 static void sweep(struct kap_alert_db *db, int64_t wall_ns)
 {
     const struct kap_db_value oldest = kap_db_int(wall_ns - db->mark_age_ns);
-    kap_db_run(db->db, SWEEP_AGE, &oldest, 1, false, NULL, NULL, 0);
     const struct kap_db_value most = kap_db_int((int64_t)db->max_marks);
-    kap_db_run(db->db, SWEEP_COUNT, &most, 1, false, NULL, NULL, 0);
+    const struct kap_db_step steps[] = { { SWEEP_AGE, 1, &oldest }, { SWEEP_COUNT, 1, &most } };
+    run(db, steps, 2);
 }
 
 static void count_mark(struct kap_alert_db *db, int64_t wall_ns)
@@ -223,9 +230,26 @@ enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_aler
 
 /* ---- changes ---- */
 
-void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str meta,
-                            struct kap_str blob, const struct kap_str *handlers, size_t nhandlers,
-                            kap_db_done_fn done, void *ctx, uint64_t token)
+/* What waiting operations are called: "e" and the key of an event, "s" and the topic and ID of a state. */
+struct event_name {
+    char kind;
+    struct kap_alert_key key;
+} __attribute__((packed));
+
+static struct kap_str name_of(const struct event_name *name)
+{
+    return kap_strn((const char *)name, sizeof *name);
+}
+
+/* True: the event never came to the file, and will not. */
+static bool take_back(struct kap_alert_db *db, struct kap_alert_key key)
+{
+    return kap_db_take_back(db->db, name_of(&(struct event_name){ 'e', key }));
+}
+
+void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, bool is_new,
+                            struct kap_str meta, struct kap_str blob, const struct kap_str *handlers,
+                            size_t nhandlers, kap_db_done_fn done, void *ctx, uint64_t token)
 {
     const struct kap_db_value event[] = {
         kap_db_int((int64_t)key.hi),
@@ -233,14 +257,31 @@ void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, s
         kap_db_blob(meta),
         kap_db_blob(blob),
     };
-    kap_db_run(db->db, PUT_EVENT, event, 4, true, NULL, NULL, 0);
-    kap_db_run(db->db, CLEAR_PENDING, event, 2, true, NULL, NULL, 0);
+    struct kap_db_value(*pending)[3] = kap_calloc(nhandlers + 1, sizeof *pending);
+    struct kap_db_step *steps = KAP_ARRAY(struct kap_db_step, nhandlers + 3);
+    size_t n = 0;
+    steps[n++] = (struct kap_db_step){ PUT_EVENT, 4, event };
+    if (!is_new)
+        steps[n++] = (struct kap_db_step){ CLEAR_PENDING, 2, event };
     for (size_t i = 0; i < nhandlers; i++) {
-        const struct kap_db_value pending[] = { event[0], event[1], kap_db_text(handlers[i]) };
-        kap_db_run(db->db, PUT_PENDING, pending, 3, true, NULL, NULL, 0);
+        pending[i][0] = event[0];
+        pending[i][1] = event[1];
+        pending[i][2] = kap_db_text(handlers[i]);
+        steps[n++] = (struct kap_db_step){ PUT_PENDING, 3, pending[i] };
     }
     /* What was marked before the event was known stays done. */
-    kap_db_run(db->db, DROP_DONE_PENDING, event, 2, false, done, ctx, token);
+    steps[n++] = (struct kap_db_step){ DROP_DONE_PENDING, 2, event };
+    /* Only a first put may be taken back: there is no row that would have to go as well. */
+    const struct event_name name = { 'e', key };
+    is_new |= take_back(db, key);
+    kap_db_run(db->db, &(struct kap_db_operation){ .steps = steps,
+                                                   .n = n,
+                                                   .name = is_new ? name_of(&name) : KAP_STR(""),
+                                                   .done = done,
+                                                   .ctx = ctx,
+                                                   .token = token });
+    kap_free(steps);
+    kap_free(pending);
 }
 
 void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str handler,
@@ -252,8 +293,9 @@ void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct
         kap_db_text(handler),
         kap_db_int(wall_ns),
     };
-    kap_db_run(db->db, DROP_PENDING, values, 3, true, NULL, NULL, 0);
-    kap_db_run(db->db, PUT_MARK, values, 4, false, done, ctx, token);
+    const struct kap_db_step steps[] = { { DROP_PENDING, 3, values }, { PUT_MARK, 4, values } };
+    kap_db_run(db->db, &(struct kap_db_operation){
+                           .steps = steps, .n = 2, .done = done, .ctx = ctx, .token = token });
     count_mark(db, wall_ns);
 }
 
@@ -265,19 +307,27 @@ void kap_alert_db_forget(struct kap_alert_db *db, struct kap_alert_key key, int6
         kap_db_text(KAP_STR("")),
         kap_db_int(wall_ns),
     };
-    kap_db_run(db->db, DROP_EVENT, values, 2, true, NULL, NULL, 0);
-    kap_db_run(db->db, CLEAR_PENDING, values, 2, true, NULL, NULL, 0);
-    kap_db_run(db->db, DROP_MARKS_OF, values, 2, true, NULL, NULL, 0);
-    kap_db_run(db->db, PUT_MARK, values, 4, false, NULL, NULL, 0);
+    const struct kap_db_step steps[] = {
+        { DROP_EVENT, 2, values },
+        { CLEAR_PENDING, 2, values },
+        { DROP_MARKS_OF, 2, values },
+        { PUT_MARK, 4, values },
+    };
+    const size_t skip = take_back(db, key) ? 2 : 0;
+    run(db, steps + skip, KAP_COUNT(steps) - skip);
     count_mark(db, wall_ns);
 }
 
-void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key)
+void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key, bool is_marked)
 {
     const struct kap_db_value values[] = { kap_db_int((int64_t)key.hi), kap_db_int((int64_t)key.lo) };
-    kap_db_run(db->db, DROP_EVENT, values, 2, true, NULL, NULL, 0);
-    kap_db_run(db->db, CLEAR_PENDING, values, 2, true, NULL, NULL, 0);
-    kap_db_run(db->db, DROP_MARKS_OF, values, 2, false, NULL, NULL, 0);
+    const struct kap_db_step steps[] = { { DROP_EVENT, 2, values },
+                                         { CLEAR_PENDING, 2, values },
+                                         { DROP_MARKS_OF, 2, values } };
+    const size_t skip = take_back(db, key) ? 2 : 0;
+    const size_t n = is_marked ? 3 : 2;
+    if (skip < n)
+        run(db, steps + skip, n - skip);
 }
 
 void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struct kap_str id, uint64_t stamp,
@@ -285,14 +335,20 @@ void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struc
 {
     const struct kap_db_value values[] = { kap_db_text(topic), kap_db_text(id), kap_db_int((int64_t)stamp),
                                            kap_db_blob(blob) };
-    kap_db_run(db->db, PUT_STATE, values, 4, false, NULL, NULL, 0);
+    const struct kap_db_step step = { PUT_STATE, 4, values };
+    KAP_AUTO_BUF struct kap_buf name = { 0 };
+    kap_buf_addc(&name, 's');
+    kap_buf_add(&name, topic);
+    kap_buf_addc(&name, '\0');
+    kap_buf_add(&name, id);
+    kap_db_run(db->db, &(struct kap_db_operation){ .steps = &step, .n = 1, .name = kap_buf_str(&name) });
 }
 
 void kap_alert_db_drop_topic(struct kap_alert_db *db, struct kap_str topic, uint64_t stamp)
 {
     const struct kap_db_value values[] = { kap_db_text(topic), kap_db_int((int64_t)stamp) };
-    kap_db_run(db->db, DROP_STATES, values, 1, true, NULL, NULL, 0);
-    kap_db_run(db->db, PUT_TOPIC, values, 2, false, NULL, NULL, 0);
+    const struct kap_db_step steps[] = { { DROP_STATES, 1, values }, { PUT_TOPIC, 2, values } };
+    run(db, steps, 2);
 }
 
 enum kap_status kap_alert_db_flush(struct kap_alert_db *db, struct kap_error *err)

@@ -33,16 +33,18 @@ struct kap_alert_db_loader {
 enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_alert_db_loader *loader,
                                   struct kap_error *err);
 
-/* `handlers`: those that are not done; a later put of the same key replaces all. */
-void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str meta,
-                            struct kap_str blob, const struct kap_str *handlers, size_t nhandlers,
-                            kap_db_done_fn done, void *ctx, uint64_t token);
+/* `is_new`: was never put before. `handlers`: those that are not done; a later put of the same key replaces
+ * all. */
+void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, bool is_new,
+                            struct kap_str meta, struct kap_str blob, const struct kap_str *handlers,
+                            size_t nhandlers, kap_db_done_fn done, void *ctx, uint64_t token);
 void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str handler,
                        int64_t wall_ns, kap_db_done_fn done, void *ctx, uint64_t token);
 /* The event is complete: its row goes, a mark for all its handlers stays. */
 void kap_alert_db_forget(struct kap_alert_db *db, struct kap_alert_key key, int64_t wall_ns);
-/* The event is others' business now: its row goes, nothing stays. */
-void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key);
+/* Nobody will ask about the event: its row goes, nothing stays. `is_marked`: deliveries of it were marked as
+ * done. */
+void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key, bool is_marked);
 void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struct kap_str id, uint64_t stamp,
                             struct kap_str blob);
 void kap_alert_db_drop_topic(struct kap_alert_db *db, struct kap_str topic, uint64_t stamp);

@@ -96,6 +96,14 @@ enum kap_status kap_catalog_db_load(struct kap_catalog_db *db,
     return KAP_OK;
 }
 
+static void run(struct kap_catalog_db *db, size_t statement, const struct kap_db_value *values, size_t n,
+                kap_db_done_fn done, void *ctx, uint64_t token)
+{
+    const struct kap_db_step step = { statement, n, values };
+    const struct kap_db_operation op = { .steps = &step, .n = 1, .done = done, .ctx = ctx, .token = token };
+    kap_db_run(db->db, &op);
+}
+
 void kap_catalog_db_put(struct kap_catalog_db *db, const struct kap_catalog_row *row, kap_db_done_fn done,
                         void *ctx, uint64_t token)
 {
@@ -104,19 +112,19 @@ void kap_catalog_db_put(struct kap_catalog_db *db, const struct kap_catalog_row 
         kap_db_int(row->deleted), kap_db_int(row->foreign), kap_db_int((int64_t)row->stamp),
         kap_db_text(row->origin),
     };
-    kap_db_run(db->db, PUT, values, KAP_COUNT(values), false, done, ctx, token);
+    run(db, PUT, values, KAP_COUNT(values), done, ctx, token);
 }
 
 void kap_catalog_db_forget(struct kap_catalog_db *db, int kind, struct kap_str id)
 {
     const struct kap_db_value values[] = { kap_db_int(kind), kap_db_text(id) };
-    kap_db_run(db->db, FORGET, values, KAP_COUNT(values), false, NULL, NULL, 0);
+    run(db, FORGET, values, KAP_COUNT(values), NULL, NULL, 0);
 }
 
 void kap_catalog_db_set_watermark(struct kap_catalog_db *db, uint64_t watermark)
 {
     const struct kap_db_value value = kap_db_int((int64_t)watermark);
-    kap_db_run(db->db, SET_WATERMARK, &value, 1, false, NULL, NULL, 0);
+    run(db, SET_WATERMARK, &value, 1, NULL, NULL, 0);
 }
 
 void kap_catalog_db_backup(struct kap_catalog_db *db, const struct kap_catalog_row *row, int64_t wall_ns)
@@ -126,7 +134,7 @@ void kap_catalog_db_backup(struct kap_catalog_db *db, const struct kap_catalog_r
         kap_db_blob(row->blob),          kap_db_text(row->origin),
         kap_db_int((int64_t)row->stamp), kap_db_int(wall_ns),
     };
-    kap_db_run(db->db, BACKUP, values, KAP_COUNT(values), false, NULL, NULL, 0);
+    run(db, BACKUP, values, KAP_COUNT(values), NULL, NULL, 0);
 }
 
 struct backups {

@@ -3,7 +3,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/duration.h"
+#include "base/map.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,21 +17,22 @@
 
 enum {
     QUEUE_BYTES = 64 << 20,
-    GROUP_OPERATIONS = 4096,
+    GROUP_OPERATIONS = 1024,
     CHECKED_BYTES = 8 << 20, /* databases up to this size are checked at open */
     SYNC_BEHIND_MS = 8,      /* and a little for the sync itself */
 };
 
-/* One statement with its values behind it. */
+/* Its values and their bytes stand behind the steps. */
 struct operation {
-    struct operation *next; /* never NULL in a queue when `more` is set and the operation is complete */
-    size_t statement, n, bytes;
-    bool more;
+    struct operation *next;
+    size_t bytes;
     kap_db_done_fn done;
     void *ctx;
     uint64_t token;
-    enum kap_status status; /* of the operation, kept at its last statement */
-    struct kap_db_value values[];
+    enum kap_status status;
+    struct kap_str name;
+    size_t n; /* 0: taken back */
+    struct kap_db_step steps[];
 };
 
 struct kap_db {
@@ -45,8 +48,10 @@ struct kap_db {
     pthread_mutex_t lock;       /* all below */
     pthread_cond_t work, room, idle;
     struct operation *first, **last;
+    struct kap_map *names; /* of waiting operations */
     size_t queued, queued_bytes, in_work;
-    size_t complete; /* operations in the queue whose last statement is there */
+    int64_t first_at_ns; /* when the queue began to fill */
+    size_t flushing;     /* callers that wait for an empty queue */
     bool closing;
     uint64_t failures_seen;
     struct kap_db_stats stats;
@@ -181,10 +186,10 @@ static int bind_values(sqlite3_stmt *st, const struct kap_db_value *values, size
     return SQLITE_OK;
 }
 
-static enum kap_status run_statement(struct kap_db *db, const struct operation *op, struct kap_error *err)
+static enum kap_status run_step(struct kap_db *db, const struct kap_db_step *step, struct kap_error *err)
 {
-    sqlite3_stmt *st = db->statements[op->statement];
-    int code = bind_values(st, op->values, op->n);
+    sqlite3_stmt *st = db->statements[step->statement];
+    int code = bind_values(st, step->values, step->n);
     if (code == SQLITE_OK)
         do
             code = sqlite3_step(st);
@@ -196,48 +201,46 @@ static enum kap_status run_statement(struct kap_db *db, const struct operation *
     return status;
 }
 
-/* Runs one operation, which ends at the first statement without `more`. Returns that statement. */
-static struct operation *run_operation(struct kap_db *db, struct operation *op, struct kap_error *err)
+static void run_operation(struct kap_db *db, struct operation *op, struct kap_error *err)
 {
-    const bool several = op->more;
-    enum kap_status status = KAP_OK;
-    if (several)
-        status = exec(db, "SAVEPOINT operation", "begin", err);
-    for (;; op = op->next) {
-        if (status == KAP_OK)
-            status = run_statement(db, op, err);
-        if (!op->more)
-            break;
-    }
+    const bool several = op->n > 1;
+    op->status = several ? exec(db, "SAVEPOINT operation", "begin", err) : KAP_OK;
+    for (size_t i = 0; i < op->n && op->status == KAP_OK; i++)
+        op->status = run_step(db, &op->steps[i], err);
     if (several && sqlite3_get_autocommit(db->sqlite) == 0)
-        exec(db, status == KAP_OK ? "RELEASE operation" : "ROLLBACK TO operation;RELEASE operation", "end",
-             NULL);
-    op->status = status;
-    return op;
+        exec(db, op->status == KAP_OK ? "RELEASE operation" : "ROLLBACK TO operation;RELEASE operation",
+             "end", NULL);
 }
 
-static void run_group(struct kap_db *db, struct operation *group)
+static enum kap_status write_group(struct kap_db *db, struct operation *group, struct kap_error *err)
 {
-    struct kap_error err = { 0 };
-    enum kap_status whole = KAP_OK;
     pthread_mutex_lock(&db->connection);
-    whole = exec(db, "BEGIN IMMEDIATE", "begin", &err);
+    enum kap_status whole = exec(db, "BEGIN IMMEDIATE", "begin", err);
     for (struct operation *op = group; op && whole == KAP_OK; op = op->next) {
-        op = run_operation(db, op, &err);
+        run_operation(db, op, err);
         /* A full disk rolls everything back by itself. */
         if (sqlite3_get_autocommit(db->sqlite) != 0)
             whole = op->status == KAP_OK ? KAP_EIO : op->status;
     }
     if (whole == KAP_OK)
-        whole = exec(db, "COMMIT", "commit", &err);
+        whole = exec(db, "COMMIT", "commit", err);
     if (whole != KAP_OK && sqlite3_get_autocommit(db->sqlite) == 0)
         exec(db, "ROLLBACK", "roll back", NULL);
     pthread_mutex_unlock(&db->connection);
+    return whole;
+}
+
+/* False: there was nothing to write. */
+static bool run_group(struct kap_db *db, struct operation *group)
+{
+    struct kap_error err = { 0 };
+    bool any = false;
+    for (const struct operation *op = group; op && !any; op = op->next)
+        any = op->n > 0;
+    const enum kap_status whole = any ? write_group(db, group, &err) : KAP_OK;
 
     uint64_t operations = 0, failures = 0;
     for (struct operation *op = group; op; op = op->next) {
-        if (op->more)
-            continue;
         if (whole != KAP_OK)
             op->status = whole;
         operations++;
@@ -249,8 +252,9 @@ static void run_group(struct kap_db *db, struct operation *group)
     db->stats.operations += operations;
     db->stats.failures += failures;
     db->failures_seen += failures;
-    db->stats.commits += whole == KAP_OK;
+    db->stats.commits += any && whole == KAP_OK;
     pthread_mutex_unlock(&db->lock);
+    return any;
 }
 
 static void sync_log(struct kap_db *db)
@@ -266,21 +270,17 @@ static void sync_log(struct kap_db *db)
     pthread_mutex_unlock(&db->lock);
 }
 
-/* Takes a group off the queue, whole operations only; NULL when there is none. */
+/* Takes a group off the queue; NULL when there is none. */
 static struct operation *take_group(struct kap_db *db, size_t *ret_n, size_t *ret_bytes)
 {
-    struct operation *group = db->complete ? db->first : NULL, *end = NULL;
+    struct operation *group = db->first, *end = NULL;
     size_t n = 0, bytes = 0;
-    for (struct operation *op = group; op && db->complete && n < GROUP_OPERATIONS; op = op->next) {
+    for (struct operation *op = group; op && n < GROUP_OPERATIONS; op = op->next) {
         n++;
         bytes += op->bytes;
         end = op;
-        for (; op->more; op = end) {
-            end = op->next;
-            n++;
-            bytes += end->bytes;
-        }
-        db->complete--;
+        if (op->name.n && op->n)
+            kap_map_del(db->names, op->name);
     }
     if (end) {
         db->first = end->next;
@@ -302,57 +302,60 @@ static void free_group(struct operation *op)
     }
 }
 
-static struct timespec after_ms(int64_t ms)
+static int64_t now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += ms * KAP_MS;
-    t.tv_sec += t.tv_nsec / KAP_S;
-    t.tv_nsec %= KAP_S;
-    return t;
+    return t.tv_sec * KAP_S + t.tv_nsec;
 }
 
-static bool is_past(const struct timespec *t)
+/* Waits until a group or a sync is due; INT64_MAX: no sync. With the lock held. */
+static void wait_for_work(struct kap_db *db, int64_t sync_at_ns)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
+    while (!db->closing) {
+        int64_t until_ns = sync_at_ns;
+        if (db->first && (db->flushing || db->queued >= GROUP_OPERATIONS))
+            return;
+        if (db->first)
+            until_ns = KAP_MIN(until_ns, db->first_at_ns + db->schema->linger_ns);
+        if (until_ns == INT64_MAX) {
+            pthread_cond_wait(&db->work, &db->lock);
+            continue;
+        }
+        if (until_ns <= now_ns())
+            return;
+        const struct timespec t = { until_ns / KAP_S, until_ns % KAP_S };
+        pthread_cond_timedwait(&db->work, &db->lock, &t);
+    }
 }
 
 static void *writer(void *arg)
 {
     struct kap_db *db = arg;
-    bool unsynced = false;
-    struct timespec sync_at = { 0 };
+    int64_t sync_at_ns = INT64_MAX;
     pthread_mutex_lock(&db->lock);
     for (;;) {
-        while (!db->complete && !db->closing) {
-            if (!unsynced)
-                pthread_cond_wait(&db->work, &db->lock);
-            else if (pthread_cond_timedwait(&db->work, &db->lock, &sync_at) == ETIMEDOUT)
-                break;
-        }
-        if (!db->complete && db->closing)
+        wait_for_work(db, sync_at_ns);
+        if (!db->first && db->closing)
             break;
         size_t n, bytes;
         struct operation *group = take_group(db, &n, &bytes);
         db->in_work = n;
         pthread_mutex_unlock(&db->lock);
         if (group) {
-            run_group(db, group);
+            if (run_group(db, group) && sync_at_ns == INT64_MAX)
+                sync_at_ns = now_ns() + SYNC_BEHIND_MS * KAP_MS;
             free_group(group);
-            if (!unsynced)
-                sync_at = after_ms(SYNC_BEHIND_MS);
-            unsynced = true;
         }
-        if (unsynced && is_past(&sync_at)) {
+        if (sync_at_ns <= now_ns()) {
             sync_log(db);
-            unsynced = false;
+            sync_at_ns = INT64_MAX;
         }
         pthread_mutex_lock(&db->lock);
         db->in_work = 0;
         db->queued -= n;
         db->queued_bytes -= bytes;
+        db->first_at_ns = now_ns();
         pthread_cond_broadcast(&db->room);
         if (!db->first)
             pthread_cond_broadcast(&db->idle);
@@ -375,6 +378,7 @@ static void free_db(struct kap_db *db)
     pthread_cond_destroy(&db->idle);
     pthread_mutex_destroy(&db->lock);
     pthread_mutex_destroy(&db->connection);
+    kap_map_free(db->names);
     kap_free(db->statements);
     kap_free(db->wal_path);
     kap_free(db->path);
@@ -390,6 +394,7 @@ enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema
     db->wal_fd = -1;
     db->schema = schema;
     db->last = &db->first;
+    db->names = kap_map_new();
     pthread_mutex_init(&db->connection, NULL);
     pthread_mutex_init(&db->lock, NULL);
     pthread_condattr_t attr;
@@ -400,7 +405,7 @@ enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema
     pthread_cond_init(&db->room, NULL);
     pthread_cond_init(&db->idle, NULL);
     enum kap_status status = open_sqlite(db, err);
-    if (status == KAP_OK && pthread_create(&db->thread, NULL, writer, db) != 0)
+    if (status == KAP_OK && kap_thread_start(&db->thread, "store", writer, db) != 0)
         status = kap_fail(err, KAP_EIO, "%s: cannot start the writer thread", path);
     if (status != KAP_OK) {
         free_db(db);
@@ -426,52 +431,91 @@ void kap_db_close(struct kap_db *db)
 
 /* ---- use ---- */
 
-static struct operation *copy_operation(size_t statement, const struct kap_db_value *values, size_t n)
+static struct kap_str copy_bytes(char **at, struct kap_str s)
 {
-    size_t bytes = sizeof(struct operation) + n * sizeof *values;
-    for (size_t i = 0; i < n; i++)
-        bytes += values[i].s.n;
+    if (s.n == 0)
+        return s;
+    memcpy(*at, s.p, s.n);
+    const struct kap_str copy = kap_strn(*at, s.n);
+    *at += s.n;
+    return copy;
+}
+
+static struct operation *copy_operation(const struct kap_db_operation *from)
+{
+    size_t nvalues = 0, nbytes = from->name.n;
+    for (size_t i = 0; i < from->n; i++) {
+        nvalues += from->steps[i].n;
+        for (size_t k = 0; k < from->steps[i].n; k++)
+            nbytes += from->steps[i].values[k].s.n;
+    }
+    const size_t bytes = sizeof(struct operation) + from->n * sizeof *from->steps +
+                         nvalues * sizeof(struct kap_db_value) + nbytes;
     struct operation *op = kap_alloc(bytes);
-    *op = (struct operation){ .statement = statement, .n = n, .bytes = bytes };
-    char *at = (char *)&op->values[n];
-    for (size_t i = 0; i < n; i++) {
-        op->values[i] = values[i];
-        if (!values[i].s.n)
-            continue;
-        memcpy(at, values[i].s.p, values[i].s.n);
-        op->values[i].s.p = at;
-        at += values[i].s.n;
+    *op = (struct operation){
+        .bytes = bytes, .done = from->done, .ctx = from->ctx, .token = from->token, .n = from->n
+    };
+    struct kap_db_value *values = (struct kap_db_value *)&op->steps[op->n];
+    char *at = (char *)&values[nvalues];
+    op->name = copy_bytes(&at, from->name);
+    for (size_t i = 0; i < op->n; i++) {
+        const struct kap_db_step *step = &from->steps[i];
+        op->steps[i] = (struct kap_db_step){ step->statement, step->n, values };
+        for (size_t k = 0; k < step->n; k++, values++) {
+            *values = step->values[k];
+            values->s = copy_bytes(&at, step->values[k].s);
+        }
     }
     return op;
 }
 
-void kap_db_run(struct kap_db *db, size_t statement, const struct kap_db_value *values, size_t n, bool more,
-                kap_db_done_fn done, void *ctx, uint64_t token)
+/* It stays in the queue to be answered in its turn. */
+static void make_void(struct operation *op)
 {
-    struct operation *op = copy_operation(statement, values, n);
-    op->more = more;
-    op->done = done;
-    op->ctx = ctx;
-    op->token = token;
+    op->n = 0;
+}
+
+void kap_db_run(struct kap_db *db, const struct kap_db_operation *from)
+{
+    struct operation *op = copy_operation(from);
     pthread_mutex_lock(&db->lock);
     while (db->queued_bytes > QUEUE_BYTES)
         pthread_cond_wait(&db->room, &db->lock);
+    if (op->name.n) {
+        struct operation *before = kap_map_put(db->names, op->name, op);
+        if (before)
+            make_void(before);
+    }
+    const bool was_empty = !db->first;
+    if (was_empty)
+        db->first_at_ns = now_ns();
     *db->last = op;
     db->last = &op->next;
     db->queued++;
     db->queued_bytes += op->bytes;
-    if (!more) {
-        db->complete++;
+    if (was_empty || db->queued == GROUP_OPERATIONS) /* else the writer knows */
         pthread_cond_signal(&db->work);
-    }
     pthread_mutex_unlock(&db->lock);
+}
+
+bool kap_db_take_back(struct kap_db *db, struct kap_str name)
+{
+    pthread_mutex_lock(&db->lock);
+    struct operation *op = kap_map_del(db->names, name);
+    if (op)
+        make_void(op);
+    pthread_mutex_unlock(&db->lock);
+    return op != NULL;
 }
 
 enum kap_status kap_db_flush(struct kap_db *db, struct kap_error *err)
 {
     pthread_mutex_lock(&db->lock);
+    db->flushing++;
+    pthread_cond_signal(&db->work);
     while (db->first || db->in_work)
         pthread_cond_wait(&db->idle, &db->lock);
+    db->flushing--;
     const uint64_t failures = db->failures_seen;
     db->failures_seen = 0;
     pthread_mutex_unlock(&db->lock);

@@ -1,9 +1,11 @@
 /* One SQLite database with one writer thread: operations are queued, done in order, committed in groups, and
  * answered after the commit. What was answered survives SIGKILL at any instant; a power cut costs at most the
  * last 10 ms (the log is synced behind the commit, never later than that). The typed stores (catalog_db.h,
- * alert_db.h) are made of this. Failure: a database that is damaged, locked by another process, or newer than
- * this program is an error at open that names the file. A failed operation fails alone; the rest of its group
- * is done. Threads: kap_db_run() from any thread; callbacks come on the writer thread and must not block. */
+ * alert_db.h) are made of this. An operation waits a little for company (`linger_ns`), so that what is undone
+ * meanwhile never costs a write. Failure: a database that is damaged, locked by another process, or newer
+ * than this program is an error at open that names the file. A failed operation fails alone; the rest of its
+ * group is done. Threads: kap_db_run() from any thread; callbacks come on the writer thread and must not
+ * block. */
 #ifndef KAP_STORE_DB_H
 #define KAP_STORE_DB_H
 
@@ -25,6 +27,7 @@ struct kap_db_schema {
     size_t nmigrations;
     const char *const *statements; /* prepared once, addressed by index */
     size_t nstatements;
+    int64_t linger_ns; /* how long an operation may wait for others before its group is written */
 };
 
 enum kap_status kap_db_open(const char *path, const struct kap_db_schema *schema, struct kap_db **ret,
@@ -51,11 +54,25 @@ static inline struct kap_db_value kap_db_blob(struct kap_str s)
     return (struct kap_db_value){ .kind = KAP_DB_BLOB, .s = s };
 }
 
-/* Queues statements[statement] with these values (copied). done may be NULL. `more`: the next call belongs to
- * the same operation (all or nothing), so no other thread may call in between; `done` of the last one answers
- * for all. Waits while the queue is over its limit (64 MiB). */
-void kap_db_run(struct kap_db *db, size_t statement, const struct kap_db_value *values, size_t n, bool more,
-                kap_db_done_fn done, void *ctx, uint64_t token);
+/* A statement of the schema with its values. */
+struct kap_db_step {
+    size_t statement, n;
+    const struct kap_db_value *values;
+};
+/* One operation: all its steps or none. What the pointers lead to is copied. */
+struct kap_db_operation {
+    const struct kap_db_step *steps;
+    size_t n;
+    struct kap_str name; /* takes the place of a waiting operation of that name; "": has none */
+    kap_db_done_fn done; /* may be NULL */
+    void *ctx;
+    uint64_t token;
+};
+/* Queues it. Waits while the queue is over its limit (64 MiB). */
+void kap_db_run(struct kap_db *db, const struct kap_db_operation *op);
+/* Takes a waiting operation back: it is answered as done and nothing is written. False: it is not waiting any
+ * more. */
+bool kap_db_take_back(struct kap_db *db, struct kap_str name);
 /* Waits until everything queued so far is committed. KAP_EIO: something failed since the last flush. */
 enum kap_status kap_db_flush(struct kap_db *db, struct kap_error *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #include <stdio.h>
 
@@ -440,7 +441,7 @@ enum kap_status kap_tasks_new(const struct kap_tasks_options *options, struct ka
     enum kap_status st = load(t, err);
     if (st == KAP_OK)
         st = kap_tasks_keep_start(t, err);
-    if (st != KAP_OK || pthread_create(&t->applier, NULL, applier, t) != 0) {
+    if (st != KAP_OK || kap_thread_start(&t->applier, "definitions", applier, t) != 0) {
         kap_tasks_keep_end(t);
         free_all(t);
         return st != KAP_OK ? st : kap_fail(err, KAP_EIO, "cannot start a thread for tasks");

@@ -77,8 +77,8 @@ static int64_t now(void)
 static void test_an_event_lives_until_it_is_complete(void **state)
 {
     struct kap_alert_db *db = open_db(0);
-    kap_alert_db_put_event(db, key(1), KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
-    kap_alert_db_put_event(db, key(2), KAP_STR("m2"), KAP_STR("b2"), two, 0, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), false, KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(2), false, KAP_STR("m2"), KAP_STR("b2"), two, 0, NULL, NULL, 0);
     kap_alert_db_done(db, key(1), two[0], now(), NULL, NULL, 0);
     kap_alert_db_close(db);
     db = open_db(0);
@@ -95,10 +95,10 @@ static void test_a_mark_may_come_before_its_event(void **state)
 {
     struct kap_alert_db *db = open_db(0);
     kap_alert_db_done(db, key(1), two[0], now(), NULL, NULL, 0);
-    kap_alert_db_put_event(db, key(1), KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), false, KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
     load(db);
     assert_string_equal(seen, "mark 1 'h1'\nevent 1 m1 b1: h2\n");
-    kap_alert_db_put_event(db, key(1), KAP_STR("m9"), KAP_STR("b9"), two + 1, 1, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), false, KAP_STR("m9"), KAP_STR("b9"), two + 1, 1, NULL, NULL, 0);
     load(db);
     assert_string_equal(seen, "mark 1 'h1'\nevent 1 m9 b9: h2\n");
     kap_alert_db_close(db);
@@ -110,7 +110,7 @@ static void test_marks_have_limits(void **state)
     kap_alert_db_done(db, key(100), two[0], now() - 7200000000000L, NULL, NULL, 0); /* too old */
     for (uint64_t i = 0; i < 5; i++)
         kap_alert_db_done(db, key(i), two[0], now(), NULL, NULL, 0);
-    kap_alert_db_put_event(db, key(50), KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(50), false, KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
     kap_alert_db_close(db);
     db = open_db(3); /* sweeps */
     load(db);
