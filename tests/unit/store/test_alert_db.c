@@ -104,6 +104,36 @@ static void test_a_mark_may_come_before_its_event(void **state)
     kap_alert_db_close(db);
 }
 
+/* What is undone before its turn to be written leaves nothing, and what came later is undone as well. */
+static void test_events_that_end_early(void **state)
+{
+    for (int written = 0; written < 2; written++) {
+        struct kap_alert_db *db = open_db(0);
+        struct kap_error err;
+        for (uint64_t i = 1; i <= 4; i++) {
+            kap_alert_db_put_event(db, key(i), true, KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+            if (written)
+                assert_int_equal(kap_alert_db_flush(db, &err), KAP_OK);
+        }
+        kap_alert_db_put_event(db, key(2), false, KAP_STR("m2"), KAP_STR("b2"), two, 1, NULL, NULL, 0);
+        kap_alert_db_put_event(db, key(4), false, KAP_STR("m4"), KAP_STR("b4"), two, 1, NULL, NULL, 0);
+        kap_alert_db_done(db, key(3), two[0], now(), NULL, NULL, 0);
+        kap_alert_db_drop(db, key(1), false);
+        kap_alert_db_drop(db, key(2), false);
+        kap_alert_db_drop(db, key(3), true);
+        load(db);
+        assert_string_equal(seen, "event 4 m4 b4: h1\n");
+        kap_alert_db_forget(db, key(4), now());
+        kap_alert_db_put_event(db, key(5), true, KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+        kap_alert_db_forget(db, key(5), now());
+        load(db);
+        assert_string_equal(seen, "mark 4 ''\nmark 5 ''\n");
+        kap_alert_db_drop(db, key(4), true);
+        kap_alert_db_drop(db, key(5), true);
+        kap_alert_db_close(db);
+    }
+}
+
 static void test_marks_have_limits(void **state)
 {
     struct kap_alert_db *db = open_db(3);
@@ -139,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_event_lives_until_it_is_complete),
         TEST(test_a_mark_may_come_before_its_event),
+        TEST(test_events_that_end_early),
         TEST(test_marks_have_limits),
         TEST(test_topic_states),
     };
