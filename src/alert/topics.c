@@ -344,29 +344,106 @@ int64_t kap_topics_tick(struct kap_topics *ts, int64_t now_ns)
 
 /* --- topics --- */
 
+static bool config_flag(const struct kap_handler_type *type, const void *config, const char *name)
+{
+    for (const struct kap_prop *p = type->config_props; p && p->kind != KAP_PROP_END; p++)
+        if (p->kind == KAP_PROP_BOOL && p->option && strcmp(p->option, name) == 0)
+            return *(const bool *)((const char *)config + p->offset);
+    return false;
+}
+
+/* The configuration that a handler without options uses, when that is enabled and global; else NULL. */
+static const void *global_config(const struct kap_topics *ts, const struct kap_handler_type *type)
+{
+    struct kap_handler_env env;
+    kap_topics_env(ts, type, &env);
+    const size_t n = env.config ? (type->config_many ? env.nconfigs : 1) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const void *config = (const char *)env.config + i * type->config_size;
+        if (config_flag(type, config, "enabled") && config_flag(type, config, "global") &&
+            (n == 1 || config_flag(type, config, "default")))
+            return config;
+    }
+    return NULL;
+}
+
+static bool has_inline(const struct kap_graph_node *node, const struct kap_handler_type *type)
+{
+    for (size_t i = 0; i < node->nhandlers; i++)
+        if (node->handlers[i].type == type)
+            return true;
+    return false;
+}
+
+size_t kap_topics_globals(struct kap_topics *ts, const struct kap_graph_node *node, bool *changes_only)
+{
+    size_t n = 0;
+    *changes_only = false;
+    for (const struct kap_handler_type *const *t = ts->opts.types; t && *t; t++) {
+        const void *config = (*t)->method ? global_config(ts, *t) : NULL;
+        if (!config)
+            continue;
+        *changes_only |= config_flag(*t, config, "state-changes-only");
+        n += !has_inline(node, *t);
+    }
+    return n;
+}
+
+struct inlines {
+    struct kap_handler **v;
+    size_t n, cap;
+};
+
+static enum kap_status add_inlines(struct kap_topics *ts, const struct kap_graph_node *node, struct inlines *to,
+                                   struct kap_error *err)
+{
+    for (size_t i = 0; i < node->nhandlers; i++) {
+        struct kap_handler_env env;
+        kap_topics_env(ts, node->handlers[i].type, &env);
+        KAP_AUTO_FREE char *id = kap_asprintf("%s%zu", node->handlers[i].type->kind, i);
+        KAP_GROW(to->v, to->cap, to->n + 1);
+        KAP_TRY(kap_handler_new_inline(&node->handlers[i], node->graph, kap_str(id), &env, &to->v[to->n], err));
+        to->n++;
+    }
+    return KAP_OK;
+}
+
+static enum kap_status add_globals(struct kap_topics *ts, const struct kap_graph_node *node, struct inlines *to,
+                                   struct kap_error *err)
+{
+    for (const struct kap_handler_type *const *t = ts->opts.types; t && *t; t++) {
+        if (!(*t)->method || has_inline(node, *t) || !global_config(ts, *t))
+            continue;
+        struct kap_handler_env env;
+        kap_topics_env(ts, *t, &env);
+        char none[] = "";
+        KAP_AUTO_FREE char *id = kap_asprintf("%s%zu", (*t)->kind, to->n);
+        const struct kap_handler_spec spec = { .topic = none, .id = id, .kind = none, .match = none };
+        KAP_GROW(to->v, to->cap, to->n + 1);
+        KAP_TRY(kap_handler_new(*t, &spec, &env, &to->v[to->n], err));
+        to->n++;
+    }
+    return KAP_OK;
+}
+
 enum kap_status kap_topics_open(struct kap_topics *ts, struct kap_str topic, const struct kap_graph_node *node,
                                 struct kap_error *err)
 {
-    struct kap_handler **v = KAP_ARRAY(struct kap_handler *, node->nhandlers + 1);
-    enum kap_status status = KAP_OK;
-    size_t n = 0;
-    for (; n < node->nhandlers && status == KAP_OK; n++) {
-        struct kap_handler_env env;
-        kap_topics_env(ts, node->handlers[n].type, &env);
-        KAP_AUTO_FREE char *id = kap_asprintf("%s%zu", node->handlers[n].type->kind, n);
-        status = kap_handler_new_inline(&node->handlers[n], node->graph, kap_str(id), &env, &v[n], err);
-    }
+    struct inlines made = { 0 };
+    enum kap_status status = add_inlines(ts, node, &made, err);
+    if (status == KAP_OK)
+        status = add_globals(ts, node, &made, err);
     if (status != KAP_OK) {
-        for (size_t i = 0; i + 1 < n; i++)
-            kap_handler_unref(v[i]);
-        kap_free((void *)v);
+        for (size_t i = 0; i < made.n; i++)
+            kap_handler_unref(made.v[i]);
+        kap_free((void *)made.v);
         return status;
     }
     pthread_mutex_lock(&ts->lock);
     struct kap_topic *t = find_or_make(ts, topic);
     drop_inlines(t);
-    t->inlines = v;
-    t->ninlines = n;
+    t->inlines = made.v;
+    t->ninlines = made.n;
     t->shown = true;
     pthread_mutex_unlock(&ts->lock);
     return KAP_OK;

@@ -68,8 +68,11 @@ void kap_topics_each_state(struct kap_topics *ts, struct kap_str topic, kap_topi
 
 /* ---- topics ---- */
 
-/* The anonymous topic of an alert node. Handlers get the IDs "slack0", "post1", ..: kind and place in the script. Opening
- * it again replaces them. */
+/* How many handlers an alert node gets from the configuration: kinds whose section is enabled and `global` and that the
+ * script does not name. *changes_only: one such section, named or not, wants `state-changes-only`. */
+size_t kap_topics_globals(struct kap_topics *ts, const struct kap_graph_node *node, bool *changes_only);
+/* The anonymous topic of an alert node. Handlers get the IDs "slack0", "post1", ..: kind and place in the script, the
+ * global ones behind them. Opening it again replaces them. */
 enum kap_status kap_topics_open(struct kap_topics *ts, struct kap_str topic, const struct kap_graph_node *node,
                                 struct kap_error *err);
 void kap_topics_close(struct kap_topics *ts, struct kap_str topic);

@@ -17,6 +17,12 @@ static void alert_collect(void *ctx, struct kap_event *ev)
     kap_alerts_collect(s->alerts, ev);
 }
 
+static size_t alert_globals(void *ctx, const struct kap_graph_node *node, bool *changes_only)
+{
+    const struct kap_daemon_services *s = ctx;
+    return kap_topics_globals(kap_alerts_topics(s->alerts), node, changes_only);
+}
+
 static enum kap_status alert_open(void *ctx, struct kap_str topic, const struct kap_graph_node *node, struct kap_error *err)
 {
     const struct kap_daemon_services *s = ctx;
@@ -92,6 +98,7 @@ void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_cl
         .inhibitors = kap_inhibitors_new(),
         .alert_restore = alert_restore,
         .alert_collect = alert_collect,
+        .alert_globals = alert_globals,
         .alert_open = alert_open,
         .alert_close = alert_close,
         .publish = publish,

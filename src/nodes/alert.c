@@ -54,6 +54,7 @@ struct state {
     struct kap_template *id, *message, *details;
     char *anonymous;             /* topic of the inline handlers; NULL: there are none */
     bool opened;                 /* that topic */
+    bool changes_only;           /* as the script or the configuration wants it */
     size_t history;
     uint64_t sequence;
     struct same same[SAME_SLOTS];
@@ -205,7 +206,10 @@ static enum kap_status open_topic(struct kap_node *n, struct state *s, struct ka
 {
     const struct kap_graph_node *gn = kap_node_graph(n);
     const struct kap_services *sv = kap_node_services(n);
-    if (gn->nhandlers == 0)
+    bool changes_only = false;
+    const size_t globals = sv->alert_globals ? sv->alert_globals(sv->ctx, gn, &changes_only) : 0;
+    s->changes_only = s->cfg->state_changes_only || changes_only;
+    if (gn->nhandlers + globals == 0)
         return KAP_OK;
     s->anonymous = kap_asprintf("main:%.*s:%s", KAP_STR_ARG(kap_node_task(n)), kap_node_name(n));
     if (sv->alert_open)
@@ -543,7 +547,7 @@ static bool decide(struct kap_node *n, struct state *s, struct group *g, struct 
     const struct config *c = s->cfg;
     v->previous = current_level(g);
     add_level(s, g, v->time_ns, v->level);
-    const bool silent = (c->use_flapping && g->flapping) || (c->state_changes_only && !g->changed && !g->expired);
+    const bool silent = (c->use_flapping && g->flapping) || (s->changes_only && !g->changed && !g->expired);
     /* A recovery of a batch is told also while flapping, that of a point is not. */
     if (v->level == KAP_LEVEL_OK ? !g->changed || (silent && !is_batch) : silent)
         return false;

@@ -35,6 +35,8 @@ struct kap_services {
     bool (*alert_restore)(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret);
     /* An event for a topic; a reference is taken. */
     void (*alert_collect)(void *ctx, struct kap_event *ev);
+    /* How many handlers the configuration adds to an alert node, and whether it makes it tell of changes only. */
+    size_t (*alert_globals)(void *ctx, const struct kap_graph_node *node, bool *changes_only);
     /* Opens / closes the anonymous topic of an alert node's inline handlers. `handlers` live in the graph. */
     enum kap_status (*alert_open)(void *ctx, struct kap_str topic, const struct kap_graph_node *node, struct kap_error *err);
     void (*alert_close)(void *ctx, struct kap_str topic, const struct kap_graph_node *node);

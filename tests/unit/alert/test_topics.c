@@ -273,6 +273,54 @@ static void anonymous_topics_come_back(void **state)
     }
 }
 
+struct section { bool enabled, global, changes; };
+static struct section section;
+static const struct kap_prop section_props[] = {
+    KAP_PROP_AT(BOOL, struct section, enabled, NULL, "enabled", ""),
+    KAP_PROP_AT(BOOL, struct section, global, NULL, "global", ""),
+    KAP_PROP_AT(BOOL, struct section, changes, NULL, "state-changes-only", ""),
+    { .kind = KAP_PROP_END },
+};
+static const struct kap_handler_type global_type = {
+    .kind = "glob", .method = "glob", .options_size = sizeof(struct options), .props = props,
+    .section = "glob", .config_size = sizeof section, .config_props = section_props,
+};
+
+static void section_env(void *ctx, const struct kap_handler_type *type, struct kap_handler_env *ret)
+{
+    ret->config = &section;
+    ret->nconfigs = 1;
+}
+
+static void handlers_of_the_configuration(void **state)
+{
+    static const struct kap_handler_type *const with_global[] = { &global_type, NULL };
+    const struct kap_topics_options opts = { .types = with_global, .env = section_env };
+    struct kap_topics *ts = kap_topics_new(&opts);
+    struct kap_graph *g = kap_graph_new(KAP_TASK_STREAM);
+    struct options o = { KAP_STR("x") };
+    struct kap_graph_handler own = { &global_type, &o };
+    struct kap_graph_node node = { .graph = g };
+    struct kap_error e;
+    bool changes_only;
+    section = (struct section){ .enabled = false, .global = true, .changes = true };
+    assert_int_equal(kap_topics_globals(ts, &node, &changes_only), 0);
+    assert_false(changes_only);
+    section.enabled = true;
+    assert_int_equal(kap_topics_globals(ts, &node, &changes_only), 1);
+    assert_true(changes_only);
+    assert_int_equal(kap_topics_open(ts, KAP_STR("main:t:alert2"), &node, &e), KAP_OK);
+    assert_string_equal(apply(ts, "main:t:alert2", "x", KAP_LEVEL_CRITICAL, NULL), "glob0");
+    node.handlers = &own; /* named in the script: once is enough, its changes count all the same */
+    node.nhandlers = 1;
+    assert_int_equal(kap_topics_globals(ts, &node, &changes_only), 0);
+    assert_true(changes_only);
+    assert_int_equal(kap_topics_open(ts, KAP_STR("main:t:alert2"), &node, &e), KAP_OK);
+    assert_string_equal(apply(ts, "main:t:alert2", "x", KAP_LEVEL_OK, NULL), "glob0");
+    kap_topics_free(ts);
+    kap_graph_unref(g);
+}
+
 static void restored_states(void **state)
 {
     struct kap_topics *ts = open_topics(true);
@@ -298,6 +346,7 @@ int main(void)
         cmocka_unit_test(internal_handlers_run_here_and_tick),
         cmocka_unit_test(delete_keeps_handlers),
         cmocka_unit_test(anonymous_topics_come_back),
+        cmocka_unit_test(handlers_of_the_configuration),
         cmocka_unit_test(restored_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
