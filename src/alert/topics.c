@@ -251,27 +251,41 @@ static void run_internal(struct kap_topics *ts, struct kap_handler *h, struct ka
     h->tick_ns = h->type->collect(h->options, h->state, &env, ev, now_ns);
 }
 
-void kap_topics_apply(struct kap_topics *ts, struct kap_event *ev, int64_t now_ns, struct kap_topic_matches *ret)
+/* Updates the state; the topic is shown from now on. */
+static struct kap_topic *take_in(struct kap_topics *ts, struct kap_event *ev, const struct kap_event_state *s)
 {
-    if (!ret->arena)
-        ret->arena = kap_arena_new();
-    kap_arena_reset(ret->arena);
-    ret->n = 0;
-    const struct kap_event_state s = { .level = ev->level, .time_ns = ev->time_ns, .duration_ns = ev->duration_ns,
-                                       .message = ev->message, .details = ev->details };
-    struct internals in = { 0 };
-    pthread_mutex_lock(&ts->lock);
     struct kap_topic *t = kap_topics_find(ts, ev->topic);
     if (!t || !t->shown) {
         t = find_or_make(ts, ev->topic);
         t->shown = !anonymous(ev->topic);
     }
     t->collected++;
-    ev->previous = set_state(t, ev->id, &s);
+    ev->previous = set_state(t, ev->id, s);
+    return t;
+}
+
+static void consider_all(const struct kap_topic *t, const struct kap_event *ev, struct kap_topic_matches *ret,
+                         struct internals *in)
+{
+    if (!ret->arena)
+        ret->arena = kap_arena_new();
+    kap_arena_reset(ret->arena);
+    ret->n = 0;
     for (size_t i = 0; i < t->ninlines; i++)
-        consider(t, t->inlines[i], ev, ret, &in);
+        consider(t, t->inlines[i], ev, ret, in);
     for (size_t i = 0; i < t->ndefined; i++)
-        consider(t, t->defined[i].handler, ev, ret, &in);
+        consider(t, t->defined[i].handler, ev, ret, in);
+}
+
+void kap_topics_apply(struct kap_topics *ts, struct kap_event *ev, int64_t now_ns, struct kap_topic_matches *ret)
+{
+    const struct kap_event_state s = { .level = ev->level, .time_ns = ev->time_ns, .duration_ns = ev->duration_ns,
+                                       .message = ev->message, .details = ev->details };
+    struct internals in = { 0 };
+    pthread_mutex_lock(&ts->lock);
+    const struct kap_topic *t = take_in(ts, ev, &s);
+    if (ret)
+        consider_all(t, ev, ret, &in);
     pthread_mutex_unlock(&ts->lock);
 
     if (ts->opts.persist && ts->opts.store.save_state)

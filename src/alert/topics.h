@@ -46,7 +46,8 @@ void kap_topic_matches_done(struct kap_topic_matches *m);
 
 /* Takes an event into its topic: sets ev->previous to the topic's level of that event ID and updates the state, runs the
  * internal handlers whose match holds (on every owner), and returns the IDs of the outside-reaching ones whose match
- * holds, in the order of their IDs (inline ones: of the script). None when ev->no_external.
+ * holds, in the order of their IDs (inline ones: of the script). None when ev->no_external. ret NULL: the event is
+ * silenced, only the state is updated.
  * ev must not be shared with other threads yet. `now_ns` is the clock of kap_topics_tick(). */
 void kap_topics_apply(struct kap_topics *ts, struct kap_event *ev, int64_t now_ns, struct kap_topic_matches *ret);
 /* Runs internal handlers that wait for a time; returns the next time that it wants to be called, INT64_MAX: none.

@@ -13,6 +13,7 @@ struct kap_outputs;        /* engine/outputs.h */
 struct kap_topics;         /* alert/topics.h */
 struct kap_config;         /* config/config.h */
 struct kap_topic_handlers; /* task/handlers.h */
+struct kap_stored_silences; /* task/silences.h */
 
 struct kap_api_member {
     struct kap_str id, gossip_address, rpc_address, api_address, roles,
@@ -44,6 +45,7 @@ struct kap_api {
     struct kap_outputs *outputs;
     struct kap_topics *topics;
     struct kap_topic_handlers *handlers;
+    struct kap_stored_silences *silences;
     const struct kap_api_cluster *cluster;
     /* Further statistics, of what the API does not know (delivery, cluster, store); may be NULL. */
     void (*more_stats)(void *ctx, struct kap_api_stats *w);

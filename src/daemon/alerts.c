@@ -18,6 +18,8 @@ struct kap_alerts {
     struct kap_cluster *cluster;
     struct kap_alert_db *db;
     struct kap_topics *topics;
+    struct kap_silences *silences;
+    uint64_t silenced;
     struct kap_dedup *dedup;
     struct kap_dispatch *dispatch;
     uv_timer_t timer, drain_timer;
@@ -262,8 +264,10 @@ static void dedup_accept(void *ctx, const struct kap_dedup_event *e, struct kap_
         ev = decode(e);
     if (!ev)
         return;
+    const bool silenced = kap_silences_match(a->silences, ev, kap_clock_wall(a->opts.clock));
+    a->silenced += silenced;
     struct kap_topic_matches matches = { 0 };
-    kap_topics_apply(a->topics, ev, kap_clock_mono(a->opts.clock), &matches);
+    kap_topics_apply(a->topics, ev, kap_clock_mono(a->opts.clock), silenced ? NULL : &matches);
     for (size_t i = 0; i < matches.n; i++)
         kap_dedup_add_handler(ret, matches.ids[i]);
     kap_topic_matches_done(&matches);
@@ -484,6 +488,7 @@ static void make_topics(struct kap_alerts *a, bool persist)
         .types = kap_handler_types, .persist = persist, .env = handler_env, .env_ctx = a,
         .store = { .ctx = a, .delete_topic = on_topic_deleted },
     };
+    a->silences = kap_silences_new();
     a->topics = kap_topics_new(&options);
     const struct kap_dispatch_options dispatch = { .topics = a->topics, .clock = a->opts.clock,
                                                    .seed = kap_random_system_seed(), .done = on_outcome, .ctx = a,
@@ -579,6 +584,7 @@ void kap_alerts_free(struct kap_alerts *a)
         kap_event_unref(a->recent[i].ev);
     kap_dedup_free(a->dedup);
     kap_topics_free(a->topics);
+    kap_silences_free(a->silences);
     kap_buf_done(&a->api_url);
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->room);
@@ -588,6 +594,11 @@ void kap_alerts_free(struct kap_alerts *a)
 struct kap_topics *kap_alerts_topics(struct kap_alerts *a)
 {
     return a->topics;
+}
+
+struct kap_silences *kap_alerts_silences(struct kap_alerts *a)
+{
+    return a->silences;
 }
 
 void kap_alerts_members(struct kap_alerts *a, const struct kap_dedup_member *members, size_t n)
@@ -607,12 +618,14 @@ void kap_alerts_message(struct kap_alerts *a, struct kap_str member, struct kap_
 struct stats {
     struct kap_alerts *a;
     struct kap_dedup_stats dedup;
+    uint64_t silenced;
 };
 
 static void stats_on_loop(void *arg)
 {
     struct stats *s = arg;
     s->dedup = kap_dedup_stats(s->a->dedup);
+    s->silenced = s->a->silenced;
 }
 
 static void write_handler(void *ctx, const struct kap_dispatch_stats *s)
@@ -645,6 +658,7 @@ void kap_alerts_stats(struct kap_alerts *a, struct kap_api_stats *w)
         { "merged", s.dedup.merged },       { "delivered", s.dedup.delivered },         { "retries", s.dedup.retried },
         { "gave_up", s.dedup.gave_up },     { "superseded", s.dedup.superseded },       { "take_overs", s.dedup.take_overs },
         { "hand_overs", s.dedup.hand_overs }, { "refused", s.dedup.refused },
+        { "silenced", s.silenced },
     };
     kap_api_stat_begin(w, "kapacitor_alerts", NULL);
     for (size_t i = 0; i < KAP_COUNT(figures); i++)

@@ -5,6 +5,7 @@
 #define KAP_DAEMON_ALERTS_H
 
 #include "alert/dispatch.h"
+#include "alert/silence.h"
 #include "cluster/dedup.h"
 #include "config/config.h"
 #include "daemon/cluster.h"
@@ -30,6 +31,7 @@ void kap_alerts_close(struct kap_alerts *a); /* timers; the loop's thread */
 void kap_alerts_free(struct kap_alerts *a);  /* after the loop has drained; NULL is fine */
 
 struct kap_topics *kap_alerts_topics(struct kap_alerts *a);
+struct kap_silences *kap_alerts_silences(struct kap_alerts *a);
 
 /* For nodes, on any worker. Collecting waits while far too much is on its way. */
 void kap_alerts_collect(struct kap_alerts *a, struct kap_event *ev);

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/outputs.h"
 #include "task/handlers.h"
+#include "task/silences.h"
 #include "task/task.h"
 #include <pthread.h>
 #include <signal.h>
@@ -33,6 +34,7 @@ struct daemon {
     struct kap_engine *engine;
     struct kap_tasks *tasks;
     struct kap_topic_handlers *handlers;
+    struct kap_stored_silences *silences;
     struct kap_loader *loader;
     char *load_memory;
     struct kap_httpd *httpd;
@@ -209,8 +211,10 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
                                              .checkpoints = d->checkpoints,
                                              .checkpoint_interval_ns = task->snapshot_interval_ns };
     KAP_TRY(kap_tasks_new(&tasks, &d->tasks, err));
-    return kap_topic_handlers_new(kap_catalog_definitions_api(d->definitions), kap_alerts_topics(d->alerts),
-                                  &d->handlers, err);
+    KAP_TRY(kap_topic_handlers_new(kap_catalog_definitions_api(d->definitions), kap_alerts_topics(d->alerts),
+                                   &d->handlers, err));
+    return kap_stored_silences_new(kap_catalog_definitions_api(d->definitions), kap_alerts_silences(d->alerts),
+                                   &d->silences, err);
 }
 
 static void more_stats(void *ctx, struct kap_api_stats *w)
@@ -236,7 +240,7 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
     kap_cluster_api(d->cluster, &d->api_cluster);
     d->api = (struct kap_api){
         .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .topics = kap_alerts_topics(d->alerts),
-        .handlers = d->handlers, .cluster = &d->api_cluster, .config = d->config, .hostname = d->root->hostname,
+        .handlers = d->handlers, .silences = d->silences, .cluster = &d->api_cluster, .config = d->config, .hostname = d->root->hostname,
         .default_rp = d->root->default_retention_policy, .clock = &kap_clock_system,
         .started_ns = kap_clock_wall(&kap_clock_system), .more_stats = more_stats, .more_stats_ctx = d,
     };
@@ -276,6 +280,7 @@ static enum kap_status start(struct daemon *d, struct kap_error *err)
 static void close_all(struct daemon *d)
 {
     kap_httpd_free(d->httpd);
+    kap_stored_silences_free(d->silences);
     kap_topic_handlers_free(d->handlers);
     kap_tasks_free(d->tasks);
     kap_engine_free(d->engine);

@@ -1,4 +1,4 @@
-/* Where definitions live: tasks, templates, topic handlers, config overrides, by kind and ID, as JSON text.
+/* Where definitions live: tasks, templates, topic handlers, silences, config overrides, by kind and ID, as JSON text.
  * The daemon connects it to the cluster's catalog; kap_definitions_memory() is for tests and for a server
  * without storage.
  *
@@ -15,6 +15,7 @@ enum kap_definition_kind {
     KAP_DEFINITION_TASK,
     KAP_DEFINITION_TEMPLATE,
     KAP_DEFINITION_HANDLER, /* id: "TOPIC/HANDLER" */
+    KAP_DEFINITION_SILENCE,
     KAP_DEFINITION_CONFIG,  /* id: "SECTION/ELEMENT" */
     KAP_DEFINITION_KINDS,
 };

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Alerts through real processes: silences, dead letters, limits, slow and broken endpoints.
+
+usage: test_alerts.py DEBUG_BUILD [RELEASE_BUILD]
+"""
+import json
+import pathlib
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from cluster import Cluster, Sink, wait_for  # noqa: E402
+
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+RELEASE = pathlib.Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else BUILD
+
+
+class Alerts(unittest.TestCase):
+    names, config, build = ('serverA',), '', BUILD
+
+    def setUp(self):
+        self.cluster = Cluster(self.build, self.names, self.config)
+        self.addCleanup(self.cluster.__exit__, None, None, None)
+        self.cluster.start()
+        self.member = self.cluster.members[0]
+
+    def sink(self):
+        sink = Sink()
+        self.addCleanup(sink.close)
+        return sink
+
+    def task(self, name, script, member=None):
+        (member or self.member).post('/tasks', {
+            'id': name, 'type': 'stream', 'dbrps': [{'db': 'machine', 'rp': 'autogen'}], 'script': script,
+            'status': 'enabled'})
+
+    def handler(self, topic, name, kind, options, **more):
+        self.member.post(f'/alerts/topics/{topic}/handlers', {'id': name, 'kind': kind, 'options': options, **more})
+
+    def alert(self, topic, extra=''):
+        self.task(f'task-{topic}', f"""stream|from().measurement('{topic}').groupBy('host')
+            |alert().crit(lambda: "v" > 10).id('{{{{ index .Tags "host" }}}}').topic('{topic}'){extra}""")
+
+    def write(self, topic, host, *values, member=None):
+        lines = ''.join(f'{topic},host={host} v={v} {time.time_ns() + i}\n' for i, v in enumerate(values))
+        (member or self.member).write(lines)
+
+
+def seen(sink):
+    return [(d.event['id'], d.event['level']) for d in list(sink.deliveries)]
+
+
+class Silences(Alerts):
+    names = ('serverA', 'serverB')
+
+    def test_a_silence_is_one_command_and_holds_on_all_members(self):
+        self.cluster.join()
+        sink = self.sink()
+        self.alert('cpu')
+        self.handler('cpu', 'post', 'post', {'url': sink.url})
+        for other in self.cluster.members:
+            wait_for('the task runs', lambda m=other: m.get('/tasks/task-cpu')['executing'])
+        code, name = self.member.client('kapacitor', 'silence', 'add', '-topic', 'c*', '-tag', 'host=web*',
+                                        '-comment', 'deploy', '1h')
+        self.assertEqual(code, 0)
+        name = name.strip()
+        wait_for('the other member has it', lambda: self.cluster.members[1].get('/alerts/silences')['silences'], 1)
+        for member in self.cluster.members:
+            self.write('cpu', 'web1', 20, member=member)
+            self.write('cpu', 'db1', 20, member=member)
+        wait_for('the other host is told of', lambda: ('db1', 'CRITICAL') in seen(sink))
+        time.sleep(0.5)
+        self.assertNotIn('web1', {host for host, _ in seen(sink)})
+        levels = {e['id']: e['state']['level'] for e in self.member.get('/alerts/topics/cpu/events')['events']}
+        self.assertEqual(levels['web1'], 'CRITICAL')
+        shown = self.cluster.members[1].client('kapacitor', 'silence', 'list')[1]
+        self.assertIn(name, shown)
+        self.assertIn('tag=host=web*', shown)
+        self.cluster.members[1].client('kapacitor', 'silence', 'remove', name)
+        wait_for('it is gone everywhere', lambda: not self.member.get('/alerts/silences')['silences'], 1)
+        for member in self.cluster.members:
+            self.write('cpu', 'web1', 21, member=member)
+        wait_for('the host is told of again', lambda: ('web1', 'CRITICAL') in seen(sink))
+        code, text = self.member.client('kapacitor', 'silence', 'remove', name, check=False)
+        self.assertNotEqual(code, 0)
+        self.assertIn(f'unknown silence: "{name}"', text)
+
+    def test_what_is_wrong_with_a_silence_is_said(self):
+        status, text = self.member.request('POST', '/kapacitor/v1/alerts/silences', {'topik': 'cpu'})
+        self.assertEqual(status, 400)
+        self.assertIn('did you mean \\"topic\\"', text)
+
+
+class Global(Alerts):
+    def setUp(self):
+        self.slack = self.sink()
+        self.config = f"""
+[slack]
+  enabled = true
+  global = true
+  state-changes-only = true
+  url = "{self.slack.url}"
+  channel = "#alerts"
+"""
+        super().setUp()
+
+    def test_a_global_handler_is_every_alerts_and_tells_of_changes_only(self):
+        self.task('plain', "stream|from().measurement('m')|alert().crit(lambda: \"v\" > 10).id('plain')")
+        wait_for('the task runs', lambda: self.member.get('/tasks/plain')['executing'])
+        self.write('m', 'a', 20, 21, 22, 1, 2, 20)
+        wait_for('three changes', lambda: len(self.slack.deliveries) == 3)
+        time.sleep(0.3)
+        texts = [d.event['attachments'][0]['text'] for d in self.slack.deliveries]
+        self.assertEqual(texts, ['plain is CRITICAL', 'plain is OK', 'plain is CRITICAL'])
+
+
+class Endpoints(Alerts):
+    def test_one_that_hangs_slows_no_other(self):
+        slow, quick = self.sink(), self.sink()
+        slow.delay = 6.0
+        self.alert('mem', f".post('{slow.url}')")
+        self.handler('mem', 'quick', 'post', {'url': quick.url})
+        wait_for('the task runs', lambda: self.member.get('/tasks/task-mem')['executing'])
+        delays = []
+        for i in range(40):
+            start = time.monotonic()
+            self.write('mem', f'h{i}', 20)
+            wait_for('delivery', lambda n=i + 1: len(quick.deliveries) >= n, every=0.001)
+            delays.append(time.monotonic() - start)
+        self.assertEqual(len(slow.deliveries), 0)
+        self.assertLess(sorted(delays)[-2], 0.25)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1], verbosity=2)
