@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define FIRST_BLOCK_BYTES 1024
+#define FIRST_BLOCK_BYTES                                                                                    \
+    960 /* with the arena itself in one piece that malloc keeps at hand for each thread */
+#define SECOND_BLOCK_BYTES 2048
 #define LARGEST_BLOCK_BYTES (256 * 1024)
 #define ALIGN 16
 
@@ -16,18 +18,25 @@ struct block {
 struct kap_arena {
     struct block *head; /* the one being filled */
     size_t bytes, next_size;
+    struct block first;
 };
 
 struct kap_arena *kap_arena_new(void)
 {
-    struct kap_arena *a = KAP_NEW(struct kap_arena);
-    a->next_size = FIRST_BLOCK_BYTES;
+    struct kap_arena *a = kap_alloc(sizeof *a + FIRST_BLOCK_BYTES);
+    a->first.next = NULL;
+    a->first.size = FIRST_BLOCK_BYTES;
+    a->first.used = 0;
+    a->head = &a->first;
+    a->bytes = FIRST_BLOCK_BYTES;
+    a->next_size = SECOND_BLOCK_BYTES;
     return a;
 }
 
+/* All but the first, which is a part of the arena. */
 static void free_blocks(struct block *b)
 {
-    while (b) {
+    while (b->next) {
         struct block *next = b->next;
         kap_free(b);
         b = next;
@@ -42,22 +51,22 @@ void kap_arena_free(struct kap_arena *a)
     kap_free(a);
 }
 
+/* Keeps the newest block, unless it is so large that one huge message would hold its memory for ever. */
 void kap_arena_reset(struct kap_arena *a)
 {
     struct block *keep = a->head;
-    if (!keep)
-        return;
-    free_blocks(keep->next);
-    keep->next = NULL;
-    if (keep->size > LARGEST_BLOCK_BYTES) { /* one huge message must not hold its memory for ever */
-        kap_free(keep);
-        a->head = NULL;
-        a->bytes = 0;
-        a->next_size = FIRST_BLOCK_BYTES;
-        return;
+    if (keep->next) {
+        free_blocks(keep->next);
+        keep->next = &a->first;
     }
-    keep->used = 0;
-    a->bytes = keep->size;
+    if (keep->size > LARGEST_BLOCK_BYTES) {
+        kap_free(keep);
+        keep = &a->first;
+        a->next_size = SECOND_BLOCK_BYTES;
+    }
+    a->head = keep;
+    a->first.used = keep->used = 0;
+    a->bytes = FIRST_BLOCK_BYTES + (keep->next ? keep->size : 0);
 }
 
 static void *in_new_block(struct kap_arena *a, size_t size)
@@ -78,7 +87,7 @@ void *kap_arena_raw(struct kap_arena *a, size_t size)
 {
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     struct block *b = a->head;
-    if (!b || b->size - b->used < size)
+    if (b->size - b->used < size)
         return in_new_block(a, size);
     void *p = b->bytes + b->used;
     b->used += size;

@@ -323,7 +323,6 @@ void dedup_store_event(struct kap_dedup *d, struct entry *e)
         .blob = e->blob,
         .handlers = handlers,
         .nhandlers = n,
-        .is_new = !e->in_store,
     };
     e->in_store = true;
     e->storing++;

@@ -84,7 +84,6 @@ struct kap_dedup_store {
     size_t nhandlers;
     struct kap_str handler, topic, id;
     uint64_t stamp;
-    bool is_new;    /* EVENT: was never stored before */
     bool carried;   /* FORGET: the owners have the event now, or we are alone; no mark stays */
     bool is_marked; /* FORGET: deliveries were stored as done */
 };

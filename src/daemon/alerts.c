@@ -231,7 +231,7 @@ static void dedup_store(void *ctx, const struct kap_dedup_store *op)
     const kap_db_done_fn done = op->token ? on_stored : NULL;
     switch (op->kind) {
     case KAP_DEDUP_STORE_EVENT:
-        kap_alert_db_put_event(a->db, key, op->is_new, op->meta, op->blob, op->handlers, op->nhandlers, done, a, op->token);
+        kap_alert_db_put_event(a->db, key, op->meta, op->blob, op->handlers, op->nhandlers, done, a, op->token);
         break;
     case KAP_DEDUP_STORE_DONE:
         kap_alert_db_done(a->db, key, op->handler, now, done, a, op->token);

@@ -3,30 +3,34 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/duration.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include <pthread.h>
 #include <sqlite3.h>
 
 enum { SWEEP_EVERY = 8192 };
 
+/* What the file says about events is found by their place in it, which is the order of their arrival: rows
+ * that come and go together stand together. Where an event stands is known in memory. */
 struct kap_alert_db {
     struct kap_db *db;
     size_t max_marks;
     int64_t mark_age_ns;
     pthread_mutex_t lock;
+    struct kap_map *places; /* of events that are in the file or on the way there, by key */
+    int64_t last_place;
     size_t marks_since_sweep;
 };
 
-/* A mark with an empty handler covers all handlers of the event. */
+/* event.handlers: those to deliver to when it was put, each with a zero byte behind it; delivered: those done
+ * since. A mark with an empty handler covers all handlers of the event. */
 static const char *const migrations[] = {
-    "CREATE TABLE event (seq INTEGER PRIMARY KEY AUTOINCREMENT, hi INTEGER NOT NULL, lo INTEGER NOT NULL,"
-    " meta BLOB NOT NULL, blob BLOB NOT NULL);"
-    "CREATE UNIQUE INDEX event_key ON event (hi, lo);"
-    "CREATE TABLE pending (hi INTEGER NOT NULL, lo INTEGER NOT NULL, handler TEXT NOT NULL,"
-    " PRIMARY KEY (hi, lo, handler)) WITHOUT ROWID;"
-    "CREATE TABLE mark (seq INTEGER PRIMARY KEY, hi INTEGER NOT NULL, lo INTEGER NOT NULL, handler TEXT NOT "
-    "NULL,"
-    " time INTEGER NOT NULL);"
+    "CREATE TABLE event (place INTEGER PRIMARY KEY, hi INTEGER NOT NULL, lo INTEGER NOT NULL,"
+    " meta BLOB NOT NULL, blob BLOB NOT NULL, handlers BLOB NOT NULL);"
+    "CREATE TABLE delivered (place INTEGER NOT NULL, handler TEXT NOT NULL,"
+    " PRIMARY KEY (place, handler)) WITHOUT ROWID;"
+    "CREATE TABLE mark (seq INTEGER PRIMARY KEY, hi INTEGER NOT NULL, lo INTEGER NOT NULL,"
+    " handler TEXT NOT NULL, time INTEGER NOT NULL);"
     "CREATE UNIQUE INDEX mark_key ON mark (hi, lo, handler);"
     "CREATE TABLE topic (name TEXT PRIMARY KEY, dropped INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE state (topic TEXT NOT NULL, id TEXT NOT NULL, stamp INTEGER NOT NULL, blob BLOB NOT NULL,"
@@ -35,12 +39,10 @@ static const char *const migrations[] = {
 
 enum {
     PUT_EVENT,
-    CLEAR_PENDING,
-    PUT_PENDING,
-    DROP_PENDING,
-    DROP_DONE_PENDING,
-    PUT_MARK,
     DROP_EVENT,
+    PUT_DELIVERED,
+    DROP_DELIVERED,
+    PUT_MARK,
     DROP_MARKS_OF,
     SWEEP_AGE,
     SWEEP_COUNT,
@@ -49,15 +51,11 @@ enum {
     PUT_TOPIC,
 };
 static const char *const statements[] = {
-    [PUT_EVENT] = "INSERT INTO event (hi, lo, meta, blob) VALUES (?1,?2,?3,?4)"
-                  " ON CONFLICT (hi, lo) DO UPDATE SET meta = ?3, blob = ?4",
-    [CLEAR_PENDING] = "DELETE FROM pending WHERE hi = ? AND lo = ?",
-    [PUT_PENDING] = "INSERT OR IGNORE INTO pending (hi, lo, handler) VALUES (?,?,?)",
-    [DROP_PENDING] = "DELETE FROM pending WHERE hi = ? AND lo = ? AND handler = ?",
-    [DROP_DONE_PENDING] = "DELETE FROM pending WHERE hi = ?1 AND lo = ?2 AND handler IN"
-                          " (SELECT handler FROM mark WHERE hi = ?1 AND lo = ?2)",
+    [PUT_EVENT] = "INSERT OR REPLACE INTO event (place, hi, lo, meta, blob, handlers) VALUES (?,?,?,?,?,?)",
+    [DROP_EVENT] = "DELETE FROM event WHERE place = ?",
+    [PUT_DELIVERED] = "INSERT OR IGNORE INTO delivered (place, handler) VALUES (?,?)",
+    [DROP_DELIVERED] = "DELETE FROM delivered WHERE place = ?",
     [PUT_MARK] = "INSERT OR IGNORE INTO mark (hi, lo, handler, time) VALUES (?,?,?,?)",
-    [DROP_EVENT] = "DELETE FROM event WHERE hi = ? AND lo = ?",
     [DROP_MARKS_OF] = "DELETE FROM mark WHERE hi = ? AND lo = ?",
     [SWEEP_AGE] = "DELETE FROM mark WHERE time < ?",
     [SWEEP_COUNT] = "DELETE FROM mark WHERE seq <= (SELECT max(seq) FROM mark) - ?",
@@ -99,6 +97,55 @@ static void count_mark(struct kap_alert_db *db, int64_t wall_ns)
         sweep(db, wall_ns);
 }
 
+static struct kap_str key_bytes(const struct kap_alert_key *key)
+{
+    return kap_strn((const char *)key, sizeof *key);
+}
+
+/* 0: it is not in the file. */
+static int64_t place_of(struct kap_alert_db *db, struct kap_alert_key key)
+{
+    pthread_mutex_lock(&db->lock);
+    const int64_t place = (int64_t)(intptr_t)kap_map_get(db->places, key_bytes(&key));
+    pthread_mutex_unlock(&db->lock);
+    return place;
+}
+
+static int64_t make_place(struct kap_alert_db *db, struct kap_alert_key key)
+{
+    pthread_mutex_lock(&db->lock);
+    int64_t place = (int64_t)(intptr_t)kap_map_get(db->places, key_bytes(&key));
+    if (place == 0) {
+        place = ++db->last_place;
+        kap_map_put(db->places, key_bytes(&key), (void *)(intptr_t)place);
+    }
+    pthread_mutex_unlock(&db->lock);
+    return place;
+}
+
+static int64_t take_place(struct kap_alert_db *db, struct kap_alert_key key)
+{
+    pthread_mutex_lock(&db->lock);
+    const int64_t place = (int64_t)(intptr_t)kap_map_del(db->places, key_bytes(&key));
+    pthread_mutex_unlock(&db->lock);
+    return place;
+}
+
+static struct kap_alert_key key_of(struct sqlite3_stmt *st, int column)
+{
+    return (struct kap_alert_key){ (uint64_t)sqlite3_column_int64(st, column),
+                                   (uint64_t)sqlite3_column_int64(st, column + 1) };
+}
+
+static bool load_place(void *ctx, struct sqlite3_stmt *st)
+{
+    struct kap_alert_db *db = ctx;
+    const struct kap_alert_key key = key_of(st, 1);
+    db->last_place = sqlite3_column_int64(st, 0);
+    kap_map_put(db->places, key_bytes(&key), (void *)(intptr_t)db->last_place);
+    return true;
+}
+
 enum kap_status kap_alert_db_open(const char *data_dir, const struct kap_alert_db_config *config,
                                   struct kap_alert_db **ret, struct kap_error *err)
 {
@@ -109,7 +156,14 @@ enum kap_status kap_alert_db_open(const char *data_dir, const struct kap_alert_d
     a->db = db;
     a->max_marks = config && config->max_marks ? config->max_marks : 262144;
     a->mark_age_ns = config && config->mark_age_ns ? config->mark_age_ns : KAP_HOUR;
+    a->places = kap_map_new();
     pthread_mutex_init(&a->lock, NULL);
+    const enum kap_status status =
+        kap_db_read(db, "SELECT place, hi, lo FROM event ORDER BY place", NULL, 0, load_place, a, err);
+    if (status != KAP_OK) {
+        kap_alert_db_close(a);
+        return status;
+    }
     sweep(a, kap_clock_wall(&kap_clock_system));
     *ret = a;
     return KAP_OK;
@@ -120,68 +174,66 @@ void kap_alert_db_close(struct kap_alert_db *db)
     if (!db)
         return;
     kap_db_close(db->db);
+    kap_map_free(db->places);
     pthread_mutex_destroy(&db->lock);
     kap_free(db);
 }
 
 /* ---- load ---- */
 
-/* An event arrives as one row per pending handler, or one with none. */
 struct load {
     const struct kap_alert_db_loader *to;
-    struct kap_alert_key key;
-    bool open;
-    struct kap_buf meta, blob;
-    char **handlers;
-    size_t n, cap;
+    struct kap_map *done; /* deliveries: keys of events with handlers behind them */
 };
 
-static struct kap_alert_key key_of(struct sqlite3_stmt *st, int column)
+static void done_key(struct kap_buf *key, struct kap_alert_key event, struct kap_str handler)
 {
-    return (struct kap_alert_key){ (uint64_t)sqlite3_column_int64(st, column),
-                                   (uint64_t)sqlite3_column_int64(st, column + 1) };
+    kap_buf_reset(key);
+    kap_buf_add(key, key_bytes(&event));
+    kap_buf_add(key, handler);
 }
 
-static void load_event_done(struct load *l)
+static void is_done(const struct load *l, struct kap_alert_key key, struct kap_str handler)
 {
-    if (!l->open)
-        return;
-    struct kap_str *handlers = KAP_ARRAY(struct kap_str, l->n + 1);
-    for (size_t i = 0; i < l->n; i++)
-        handlers[i] = kap_str(l->handlers[i]);
-    l->to->event(l->to->ctx, l->key, kap_buf_str(&l->meta), kap_buf_str(&l->blob), handlers, l->n);
-    kap_free(handlers);
-    for (size_t i = 0; i < l->n; i++)
-        kap_free(l->handlers[i]);
-    l->n = 0;
-    l->open = false;
-}
-
-static bool load_event(void *ctx, struct sqlite3_stmt *st)
-{
-    struct load *l = ctx;
-    const struct kap_alert_key key = key_of(st, 0);
-    if (!l->open || key.hi != l->key.hi || key.lo != l->key.lo) {
-        load_event_done(l);
-        l->open = true;
-        l->key = key;
-        kap_buf_reset(&l->meta);
-        kap_buf_add(&l->meta, kap_db_column(st, 2));
-        kap_buf_reset(&l->blob);
-        kap_buf_add(&l->blob, kap_db_column(st, 3));
-    }
-    if (sqlite3_column_type(st, 4) == SQLITE_NULL)
-        return true;
-    const struct kap_str handler = kap_db_column(st, 4);
-    KAP_GROW(l->handlers, l->cap, l->n + 1);
-    l->handlers[l->n++] = kap_strndup(handler.p, handler.n);
-    return true;
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    done_key(&b, key, handler);
+    kap_map_put(l->done, kap_buf_str(&b), l->done);
 }
 
 static bool load_mark(void *ctx, struct sqlite3_stmt *st)
 {
     const struct load *l = ctx;
+    is_done(l, key_of(st, 0), kap_db_column(st, 2));
     l->to->mark(l->to->ctx, key_of(st, 0), kap_db_column(st, 2));
+    return true;
+}
+
+static bool load_delivered(void *ctx, struct sqlite3_stmt *st)
+{
+    is_done(ctx, key_of(st, 0), kap_db_column(st, 2));
+    return true;
+}
+
+static bool load_event(void *ctx, struct sqlite3_stmt *st)
+{
+    const struct load *l = ctx;
+    const struct kap_alert_key key = key_of(st, 0);
+    struct kap_str left = kap_db_column(st, 4);
+    struct kap_str *pending = NULL;
+    size_t n = 0, cap = 0;
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    while (left.n) {
+        const struct kap_str handler = kap_strn(left.p, strnlen(left.p, left.n));
+        const size_t used = KAP_MIN(handler.n + 1, left.n);
+        left = kap_strn(left.p + used, left.n - used);
+        done_key(&b, key, handler);
+        if (kap_map_get(l->done, kap_buf_str(&b)))
+            continue;
+        KAP_GROW(pending, cap, n + 1);
+        pending[n++] = handler;
+    }
+    l->to->event(l->to->ctx, key, kap_db_column(st, 2), kap_db_column(st, 3), pending, n);
+    kap_free(pending);
     return true;
 }
 
@@ -204,10 +256,10 @@ static enum kap_status load_all(struct kap_alert_db *db, struct load *l, struct 
 {
     KAP_TRY(kap_db_read(db->db, "SELECT hi, lo, handler FROM mark ORDER BY seq", NULL, 0, load_mark, l, err));
     KAP_TRY(kap_db_read(db->db,
-                        "SELECT e.hi, e.lo, e.meta, e.blob, p.handler FROM event e"
-                        " LEFT JOIN pending p ON p.hi = e.hi AND p.lo = e.lo ORDER BY e.seq, p.handler",
-                        NULL, 0, load_event, l, err));
-    load_event_done(l);
+                        "SELECT e.hi, e.lo, d.handler FROM delivered d JOIN event e ON e.place = d.place",
+                        NULL, 0, load_delivered, l, err));
+    KAP_TRY(kap_db_read(db->db, "SELECT hi, lo, meta, blob, handlers FROM event ORDER BY place", NULL, 0,
+                        load_event, l, err));
     KAP_TRY(
         kap_db_read(db->db, "SELECT name, dropped FROM topic ORDER BY name", NULL, 0, load_topic, l, err));
     return kap_db_read(db->db, "SELECT topic, id, stamp, blob FROM state ORDER BY topic, id", NULL, 0,
@@ -218,13 +270,9 @@ enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_aler
                                   struct kap_error *err)
 {
     KAP_TRY(kap_db_flush(db->db, err));
-    struct load l = { .to = loader };
+    struct load l = { .to = loader, .done = kap_map_new() };
     const enum kap_status status = load_all(db, &l, err);
-    for (size_t i = 0; i < l.n; i++)
-        kap_free(l.handlers[i]);
-    kap_free(l.handlers);
-    kap_buf_done(&l.meta);
-    kap_buf_done(&l.blob);
+    kap_map_free(l.done);
     return status;
 }
 
@@ -247,87 +295,83 @@ static bool take_back(struct kap_alert_db *db, struct kap_alert_key key)
     return kap_db_take_back(db->db, name_of(&(struct event_name){ 'e', key }));
 }
 
-void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, bool is_new,
-                            struct kap_str meta, struct kap_str blob, const struct kap_str *handlers,
-                            size_t nhandlers, kap_db_done_fn done, void *ctx, uint64_t token)
+void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str meta,
+                            struct kap_str blob, const struct kap_str *handlers, size_t nhandlers,
+                            kap_db_done_fn done, void *ctx, uint64_t token)
 {
+    const bool is_new = place_of(db, key) == 0 || take_back(db, key);
+    KAP_AUTO_BUF struct kap_buf pending = { 0 };
+    for (size_t i = 0; i < nhandlers; i++) {
+        kap_buf_add(&pending, handlers[i]);
+        kap_buf_addc(&pending, '\0');
+    }
     const struct kap_db_value event[] = {
+        kap_db_int(make_place(db, key)),
         kap_db_int((int64_t)key.hi),
         kap_db_int((int64_t)key.lo),
         kap_db_blob(meta),
         kap_db_blob(blob),
+        kap_db_blob(kap_buf_str(&pending)),
     };
-    struct kap_db_value(*pending)[3] = kap_calloc(nhandlers + 1, sizeof *pending);
-    struct kap_db_step *steps = KAP_ARRAY(struct kap_db_step, nhandlers + 3);
-    size_t n = 0;
-    steps[n++] = (struct kap_db_step){ PUT_EVENT, 4, event };
-    if (!is_new)
-        steps[n++] = (struct kap_db_step){ CLEAR_PENDING, 2, event };
-    for (size_t i = 0; i < nhandlers; i++) {
-        pending[i][0] = event[0];
-        pending[i][1] = event[1];
-        pending[i][2] = kap_db_text(handlers[i]);
-        steps[n++] = (struct kap_db_step){ PUT_PENDING, 3, pending[i] };
-    }
-    /* What was marked before the event was known stays done. */
-    steps[n++] = (struct kap_db_step){ DROP_DONE_PENDING, 2, event };
+    const struct kap_db_step steps[] = { { PUT_EVENT, 6, event }, { DROP_DELIVERED, 1, event } };
     /* Only a first put may be taken back: there is no row that would have to go as well. */
     const struct event_name name = { 'e', key };
-    is_new |= take_back(db, key);
     kap_db_run(db->db, &(struct kap_db_operation){ .steps = steps,
-                                                   .n = n,
+                                                   .n = is_new ? 1 : 2,
                                                    .name = is_new ? name_of(&name) : KAP_STR(""),
                                                    .done = done,
                                                    .ctx = ctx,
                                                    .token = token });
-    kap_free(steps);
-    kap_free(pending);
 }
 
 void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str handler,
                        int64_t wall_ns, kap_db_done_fn done, void *ctx, uint64_t token)
 {
-    const struct kap_db_value values[] = {
-        kap_db_int((int64_t)key.hi),
-        kap_db_int((int64_t)key.lo),
-        kap_db_text(handler),
-        kap_db_int(wall_ns),
-    };
-    const struct kap_db_step steps[] = { { DROP_PENDING, 3, values }, { PUT_MARK, 4, values } };
+    const int64_t place = place_of(db, key);
+    const struct kap_db_value mark[] = { kap_db_int((int64_t)key.hi), kap_db_int((int64_t)key.lo),
+                                         kap_db_text(handler), kap_db_int(wall_ns) };
+    const struct kap_db_value delivered[] = { kap_db_int(place), kap_db_text(handler) };
+    const struct kap_db_step steps[] = { { PUT_MARK, 4, mark }, { PUT_DELIVERED, 2, delivered } };
     kap_db_run(db->db, &(struct kap_db_operation){
-                           .steps = steps, .n = 2, .done = done, .ctx = ctx, .token = token });
+                           .steps = steps, .n = place ? 2 : 1, .done = done, .ctx = ctx, .token = token });
     count_mark(db, wall_ns);
+}
+
+/* What it left goes; then the mark is put, if any. */
+static void end_event(struct kap_alert_db *db, struct kap_alert_key key, bool is_marked,
+                      const struct kap_db_value *mark)
+{
+    const struct kap_db_value k[] = { kap_db_int((int64_t)key.hi), kap_db_int((int64_t)key.lo) };
+    const struct kap_db_value place = kap_db_int(take_place(db, key));
+    struct kap_db_step steps[4];
+    size_t n = 0;
+    if (place.i && !take_back(db, key))
+        steps[n++] = (struct kap_db_step){ DROP_EVENT, 1, &place };
+    if (place.i && is_marked)
+        steps[n++] = (struct kap_db_step){ DROP_DELIVERED, 1, &place };
+    if (is_marked)
+        steps[n++] = (struct kap_db_step){ DROP_MARKS_OF, 2, k };
+    if (mark)
+        steps[n++] = (struct kap_db_step){ PUT_MARK, 4, mark };
+    if (n)
+        run(db, steps, n);
 }
 
 void kap_alert_db_forget(struct kap_alert_db *db, struct kap_alert_key key, int64_t wall_ns)
 {
-    const struct kap_db_value values[] = {
+    const struct kap_db_value mark[] = {
         kap_db_int((int64_t)key.hi),
         kap_db_int((int64_t)key.lo),
         kap_db_text(KAP_STR("")),
         kap_db_int(wall_ns),
     };
-    const struct kap_db_step steps[] = {
-        { DROP_EVENT, 2, values },
-        { CLEAR_PENDING, 2, values },
-        { DROP_MARKS_OF, 2, values },
-        { PUT_MARK, 4, values },
-    };
-    const size_t skip = take_back(db, key) ? 2 : 0;
-    run(db, steps + skip, KAP_COUNT(steps) - skip);
+    end_event(db, key, true, mark);
     count_mark(db, wall_ns);
 }
 
 void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key, bool is_marked)
 {
-    const struct kap_db_value values[] = { kap_db_int((int64_t)key.hi), kap_db_int((int64_t)key.lo) };
-    const struct kap_db_step steps[] = { { DROP_EVENT, 2, values },
-                                         { CLEAR_PENDING, 2, values },
-                                         { DROP_MARKS_OF, 2, values } };
-    const size_t skip = take_back(db, key) ? 2 : 0;
-    const size_t n = is_marked ? 3 : 2;
-    if (skip < n)
-        run(db, steps + skip, n - skip);
+    end_event(db, key, is_marked, NULL);
 }
 
 void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struct kap_str id, uint64_t stamp,

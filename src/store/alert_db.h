@@ -33,11 +33,11 @@ struct kap_alert_db_loader {
 enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_alert_db_loader *loader,
                                   struct kap_error *err);
 
-/* `is_new`: was never put before. `handlers`: those that are not done; a later put of the same key replaces
+/* `handlers`: those that are not done; a later put of the same key replaces
  * all. */
-void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, bool is_new,
-                            struct kap_str meta, struct kap_str blob, const struct kap_str *handlers,
-                            size_t nhandlers, kap_db_done_fn done, void *ctx, uint64_t token);
+void kap_alert_db_put_event(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str meta,
+                            struct kap_str blob, const struct kap_str *handlers, size_t nhandlers,
+                            kap_db_done_fn done, void *ctx, uint64_t token);
 void kap_alert_db_done(struct kap_alert_db *db, struct kap_alert_key key, struct kap_str handler,
                        int64_t wall_ns, kap_db_done_fn done, void *ctx, uint64_t token);
 /* The event is complete: its row goes, a mark for all its handlers stays. */

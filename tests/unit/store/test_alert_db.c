@@ -77,8 +77,8 @@ static int64_t now(void)
 static void test_an_event_lives_until_it_is_complete(void **state)
 {
     struct kap_alert_db *db = open_db(0);
-    kap_alert_db_put_event(db, key(1), false, KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
-    kap_alert_db_put_event(db, key(2), false, KAP_STR("m2"), KAP_STR("b2"), two, 0, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(2), KAP_STR("m2"), KAP_STR("b2"), two, 0, NULL, NULL, 0);
     kap_alert_db_done(db, key(1), two[0], now(), NULL, NULL, 0);
     kap_alert_db_close(db);
     db = open_db(0);
@@ -95,10 +95,10 @@ static void test_a_mark_may_come_before_its_event(void **state)
 {
     struct kap_alert_db *db = open_db(0);
     kap_alert_db_done(db, key(1), two[0], now(), NULL, NULL, 0);
-    kap_alert_db_put_event(db, key(1), false, KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), KAP_STR("m1"), KAP_STR("b1"), two, 2, NULL, NULL, 0);
     load(db);
     assert_string_equal(seen, "mark 1 'h1'\nevent 1 m1 b1: h2\n");
-    kap_alert_db_put_event(db, key(1), false, KAP_STR("m9"), KAP_STR("b9"), two + 1, 1, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(1), KAP_STR("m9"), KAP_STR("b9"), two + 1, 1, NULL, NULL, 0);
     load(db);
     assert_string_equal(seen, "mark 1 'h1'\nevent 1 m9 b9: h2\n");
     kap_alert_db_close(db);
@@ -111,12 +111,12 @@ static void test_events_that_end_early(void **state)
         struct kap_alert_db *db = open_db(0);
         struct kap_error err;
         for (uint64_t i = 1; i <= 4; i++) {
-            kap_alert_db_put_event(db, key(i), true, KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+            kap_alert_db_put_event(db, key(i), KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
             if (written)
                 assert_int_equal(kap_alert_db_flush(db, &err), KAP_OK);
         }
-        kap_alert_db_put_event(db, key(2), false, KAP_STR("m2"), KAP_STR("b2"), two, 1, NULL, NULL, 0);
-        kap_alert_db_put_event(db, key(4), false, KAP_STR("m4"), KAP_STR("b4"), two, 1, NULL, NULL, 0);
+        kap_alert_db_put_event(db, key(2), KAP_STR("m2"), KAP_STR("b2"), two, 1, NULL, NULL, 0);
+        kap_alert_db_put_event(db, key(4), KAP_STR("m4"), KAP_STR("b4"), two, 1, NULL, NULL, 0);
         kap_alert_db_done(db, key(3), two[0], now(), NULL, NULL, 0);
         kap_alert_db_drop(db, key(1), false);
         kap_alert_db_drop(db, key(2), false);
@@ -124,12 +124,18 @@ static void test_events_that_end_early(void **state)
         load(db);
         assert_string_equal(seen, "event 4 m4 b4: h1\n");
         kap_alert_db_forget(db, key(4), now());
-        kap_alert_db_put_event(db, key(5), true, KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+        kap_alert_db_put_event(db, key(5), KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
         kap_alert_db_forget(db, key(5), now());
         load(db);
         assert_string_equal(seen, "mark 4 ''\nmark 5 ''\n");
         kap_alert_db_drop(db, key(4), true);
         kap_alert_db_drop(db, key(5), true);
+        kap_alert_db_close(db);
+        db = open_db(0); /* a place that is free again brings no deliveries of who had it before */
+        kap_alert_db_put_event(db, key(6), KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+        load(db);
+        assert_string_equal(seen, "event 6 m b: h1 h2\n");
+        kap_alert_db_drop(db, key(6), false);
         kap_alert_db_close(db);
     }
 }
@@ -140,7 +146,7 @@ static void test_marks_have_limits(void **state)
     kap_alert_db_done(db, key(100), two[0], now() - 7200000000000L, NULL, NULL, 0); /* too old */
     for (uint64_t i = 0; i < 5; i++)
         kap_alert_db_done(db, key(i), two[0], now(), NULL, NULL, 0);
-    kap_alert_db_put_event(db, key(50), false, KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
+    kap_alert_db_put_event(db, key(50), KAP_STR("m"), KAP_STR("b"), two, 2, NULL, NULL, 0);
     kap_alert_db_close(db);
     db = open_db(3); /* sweeps */
     load(db);
