@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "influxdb/query.h"
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ struct cluster {
     char **urls;
     size_t nurls, url; /* the one that answered last */
     bool is_default, insecure_skip_verify;
-    int64_t timeout_ns;
+    int64_t timeout_ns, query_timeout_ns;
     struct request *first, **last;
     size_t waiting_bytes;
     uint64_t written, failed, dropped;
@@ -244,6 +245,7 @@ static void open_cluster(struct kap_influxdb *db, struct cluster *c, const struc
     c->is_default = o->is_default;
     c->insecure_skip_verify = o->insecure_skip_verify;
     c->timeout_ns = o->timeout_ns > 0 ? o->timeout_ns : TIMEOUT_NS;
+    c->query_timeout_ns = KAP_MAX(o->timeout_ns, 0);
     c->last = &c->first;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -302,7 +304,7 @@ static struct cluster *find(struct kap_influxdb *db, struct kap_str name, struct
     if (name.n == 0)
         (void)kap_fail(err, KAP_ENOTFOUND, "no default InfluxDB cluster is configured");
     else
-        (void)kap_fail(err, KAP_ENOTFOUND, "no such InfluxDB cluster %.*s", KAP_STR_ARG(name));
+        (void)kap_fail(err, KAP_ENOTFOUND, "no such InfluxDB config %.*s", KAP_STR_ARG(name));
     return NULL;
 }
 
@@ -405,6 +407,115 @@ enum kap_status kap_influxdb_create(struct kap_influxdb *db, struct kap_str clus
     if (a.status / 100 == 2)
         return KAP_OK;
     return kap_fail(err, KAP_EIO, "%s", a.n ? a.text : a.why);
+}
+
+/* --- queries: the answer is read as it comes --- */
+
+struct reading {
+    struct kap_result *result;
+    CURL *handle;
+    const _Atomic bool *cancel;
+    long status;
+    bool began, stopped;
+    struct kap_error *err;
+    enum kap_status outcome;
+    struct kap_buf refusal; /* what a status other than 200 came with */
+    char why[CURL_ERROR_SIZE];
+};
+
+static size_t take_answer(char *p, size_t size, size_t n, void *ctx)
+{
+    struct reading *r = ctx;
+    if (!r->began) {
+        r->began = true;
+        curl_easy_getinfo(r->handle, CURLINFO_RESPONSE_CODE, &r->status);
+    }
+    if (r->status != 200) {
+        kap_buf_addn(&r->refusal, p, KAP_MIN(size * n, ANSWER_BYTES - r->refusal.n));
+        return size * n;
+    }
+    r->outcome = kap_result_feed(r->result, kap_strn(p, size * n), r->err);
+    r->stopped = r->outcome != KAP_OK;
+    return r->stopped ? 0 : size * n;
+}
+
+static int watch_cancel(void *ctx, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal, curl_off_t ulnow)
+{
+    const struct reading *r = ctx;
+    return r->cancel && atomic_load(r->cancel);
+}
+
+static void ask(const struct cluster *c, const char *url, const char *path, struct reading *r)
+{
+    struct answer unused;
+    set_up(r->handle, c, &unused);
+    KAP_AUTO_BUF struct kap_buf whole = { 0 };
+    kap_buf_addf(&whole, "%s/%s", url, path);
+    struct curl_slist *headers = NULL;
+    if (c->token[0]) {
+        KAP_AUTO_FREE char *auth = kap_asprintf("Authorization: Token %s", c->token);
+        headers = curl_slist_append(headers, auth);
+    }
+    CURL *h = r->handle;
+    curl_easy_setopt(h, CURLOPT_URL, whole.p);
+    curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(h, CURLOPT_POST, 1L);
+    curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE, 0L);
+    curl_easy_setopt(h, CURLOPT_POSTFIELDS, "");
+    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "gzip");
+    curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(c->query_timeout_ns / 1000000));
+    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)(TIMEOUT_NS / 1000000));
+    curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(h, CURLOPT_ERRORBUFFER, r->why);
+    curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_answer);
+    curl_easy_setopt(h, CURLOPT_WRITEDATA, r);
+    curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, watch_cancel);
+    curl_easy_setopt(h, CURLOPT_XFERINFODATA, r);
+    const CURLcode code = curl_easy_perform(h);
+    curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &r->status);
+    if (code != CURLE_OK && !r->stopped) {
+        r->outcome = KAP_EIO;
+        (void)kap_fail(r->err, KAP_EIO, "%s", r->why[0] ? r->why : curl_easy_strerror(code));
+    }
+    curl_slist_free_all(headers);
+}
+
+static enum kap_status ask_any(struct cluster *c, const char *path, struct reading *r)
+{
+    for (size_t i = 0; i < c->nurls; i++) {
+        const size_t at = (c->url + i) % c->nurls;
+        r->outcome = KAP_OK;
+        r->why[0] = '\0';
+        ask(c, c->urls[at], path, r);
+        if (r->began || r->outcome == KAP_OK) /* what has begun cannot be asked again */
+            break;
+    }
+    if (r->outcome == KAP_OK && r->status != 200)
+        return kap_result_refusal(r->status, kap_buf_str(&r->refusal), r->err);
+    return r->outcome == KAP_OK ? kap_result_end(r->result, r->err) : r->outcome;
+}
+
+enum kap_status kap_influxdb_query(struct kap_influxdb *db, const struct kap_influxdb_query *q, kap_result_fn fn,
+                                   void *ctx, struct kap_error *err)
+{
+    struct kap_error local;
+    struct cluster *c = find(db, q->cluster, err);
+    if (!c)
+        return KAP_ENOTFOUND;
+    KAP_AUTO_BUF struct kap_buf path = { 0 };
+    kap_buf_adds(&path, "query?");
+    add_parameter(&path, "chunked", KAP_STR("true"));
+    add_parameter(&path, "db", KAP_STR(""));
+    add_parameter(&path, "q", q->text);
+    struct reading r = { .result = kap_result_new(q->by_name, fn, ctx), .handle = curl_easy_init(), .cancel = q->cancel,
+                         .err = err ? err : &local };
+    const enum kap_status st = r.handle ? ask_any(c, path.p, &r)
+                                        : kap_fail(err, KAP_EINTERNAL, "the HTTP client could not be set up");
+    curl_easy_cleanup(r.handle);
+    kap_result_free(r.result);
+    kap_buf_done(&r.refusal);
+    return st;
 }
 
 struct kap_influxdb_stats kap_influxdb_stats(struct kap_influxdb *db)

@@ -23,7 +23,7 @@ struct kap_influxdb_cluster {
     struct kap_str username, password, token;
     struct kap_str ssl_ca, ssl_cert, ssl_key;
     bool insecure_skip_verify;
-    int64_t timeout_ns; /* of one request; 0: 30 s */
+    int64_t timeout_ns; /* of one request; 0: 30 s to write, no limit to query */
 };
 
 struct kap_influxdb *kap_influxdb_new(const struct kap_influxdb_cluster *clusters, size_t n);
@@ -34,7 +34,7 @@ struct kap_influxdb_write {
     struct kap_str cluster; /* "": the default */
     struct kap_str db, rp, consistency, precision, lines;
 };
-/* Queues a write. KAP_ENOTFOUND: "no such InfluxDB cluster NAME". */
+/* Queues a write. KAP_ENOTFOUND: "no such InfluxDB config NAME". */
 enum kap_status kap_influxdb_write(struct kap_influxdb *db, const struct kap_influxdb_write *w, struct kap_error *err);
 /* CREATE DATABASE, waited for. */
 enum kap_status kap_influxdb_create(struct kap_influxdb *db, struct kap_str cluster, struct kap_str database,
