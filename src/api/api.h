@@ -10,6 +10,7 @@
 struct kap_tasks;          /* task/task.h */
 struct kap_engine;         /* engine/engine.h */
 struct kap_outputs;        /* engine/outputs.h */
+struct kap_replays;        /* replay/replay.h */
 struct kap_topics;         /* alert/topics.h */
 struct kap_config;         /* config/config.h */
 struct kap_topic_handlers; /* task/handlers.h */
@@ -43,6 +44,7 @@ struct kap_api {
     struct kap_tasks *tasks;
     struct kap_engine *engine;
     struct kap_outputs *outputs;
+    struct kap_replays *replays;
     struct kap_topics *topics;
     struct kap_topic_handlers *handlers;
     struct kap_stored_silences *silences;

@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 #include "api/api.h"
 #include "base/mem.h"
+#include "batch/batch.h"
 #include "daemon/alerts.h"
 #include "daemon/cluster.h"
 #include "daemon/definitions.h"
@@ -9,6 +10,7 @@
 #include "daemon/services.h"
 #include "engine/engine.h"
 #include "engine/outputs.h"
+#include "replay/replay.h"
 #include "task/handlers.h"
 #include "task/silences.h"
 #include "task/task.h"
@@ -32,7 +34,9 @@ struct daemon {
     struct kap_influxdb *influxdb;
     struct kap_daemon_services services;
     struct kap_engine *engine;
+    struct kap_batches *batches;
     struct kap_tasks *tasks;
+    struct kap_replays *replays;
     struct kap_topic_handlers *handlers;
     struct kap_stored_silences *silences;
     struct kap_loader *loader;
@@ -91,6 +95,21 @@ static bool placed(void *ctx, struct kap_str id)
     return kap_cluster_places(d->cluster, id);
 }
 
+/* --- batch tasks ask InfluxDB --- */
+
+static enum kap_status source_start(void *ctx, const struct kap_task_copy *task, struct kap_str id, int64_t run_ns,
+                                    struct kap_error *err)
+{
+    const struct daemon *d = ctx;
+    return kap_batches_start(d->batches, id, task->graph, task->dbrps, task->ndbrps, run_ns, err);
+}
+
+static void source_stop(void *ctx, struct kap_str id)
+{
+    const struct daemon *d = ctx;
+    kap_batches_stop(d->batches, id);
+}
+
 /* --- stopping: input first, then tasks, then what they left behind --- */
 
 static void stop_loop(void *ctx)
@@ -118,6 +137,8 @@ static void *stop_input(void *arg)
     const struct kap_config_http *http = kap_config_section(d->config, "http");
     kap_httpd_stop(d->httpd, http->shutdown_timeout_ns);
     kap_loader_free(KAP_STEAL(d->loader));
+    kap_replays_free(d->replays); /* their events need the loop */
+    d->replays = NULL;
     kap_tasks_stop(d->tasks);
     kap_loop_post(d->loop, drain, d);
     return NULL;
@@ -199,6 +220,9 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
     KAP_TRY(kap_engine_new(&engine, &d->engine, err));
     d->services.engine = d->engine;
 
+    const struct kap_batches_options batches = { .engine = d->engine, .influxdb = d->influxdb,
+                                                 .clock = &kap_clock_system, .zone = &kap_zone_local };
+    d->batches = kap_batches_new(&batches);
     const struct kap_config_deadman *deadman = kap_config_section(d->config, "deadman");
     d->deadman = (struct kap_deadman){ .interval_ns = deadman->interval_ns, .threshold = deadman->threshold,
                                        .id = deadman->id, .message = deadman->message, .global = deadman->global };
@@ -209,8 +233,15 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
                                              .deadman = &d->deadman, .clock = &kap_clock_system,
                                              .placed = placed, .placed_ctx = d,
                                              .checkpoints = d->checkpoints,
-                                             .checkpoint_interval_ns = task->snapshot_interval_ns };
+                                             .checkpoint_interval_ns = task->snapshot_interval_ns,
+                                             .source_start = source_start, .source_stop = source_stop, .source_ctx = d };
     KAP_TRY(kap_tasks_new(&tasks, &d->tasks, err));
+    const struct kap_config_replay *replay = kap_config_section(d->config, "replay");
+    const struct kap_replays_options replays = { .engine = d->engine, .tasks = d->tasks, .influxdb = d->influxdb,
+                                                 .services = &d->services.api, .clock = &kap_clock_system,
+                                                 .zone = &kap_zone_local, .dir = replay->dir.p,
+                                                 .data_dir = d->data_dir };
+    KAP_TRY(kap_replays_new(&replays, &d->replays, err));
     KAP_TRY(kap_topic_handlers_new(kap_catalog_definitions_api(d->definitions), kap_alerts_topics(d->alerts),
                                    &d->handlers, err));
     return kap_stored_silences_new(kap_catalog_definitions_api(d->definitions), kap_alerts_silences(d->alerts),
@@ -239,7 +270,7 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
     d->httpd = kap_httpd_new(&options);
     kap_cluster_api(d->cluster, &d->api_cluster);
     d->api = (struct kap_api){
-        .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .topics = kap_alerts_topics(d->alerts),
+        .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .replays = d->replays, .topics = kap_alerts_topics(d->alerts),
         .handlers = d->handlers, .silences = d->silences, .cluster = &d->api_cluster, .config = d->config, .hostname = d->root->hostname,
         .default_rp = d->root->default_retention_policy, .clock = &kap_clock_system,
         .started_ns = kap_clock_wall(&kap_clock_system), .more_stats = more_stats, .more_stats_ctx = d,
@@ -282,7 +313,9 @@ static void close_all(struct daemon *d)
     kap_httpd_free(d->httpd);
     kap_stored_silences_free(d->silences);
     kap_topic_handlers_free(d->handlers);
+    kap_replays_free(d->replays);
     kap_tasks_free(d->tasks);
+    kap_batches_free(d->batches);
     kap_engine_free(d->engine);
     kap_influxdb_free(d->influxdb);
     for (size_t i = 0; i < d->nsignals; i++)

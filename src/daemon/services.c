@@ -35,6 +35,12 @@ static void alert_close(void *ctx, struct kap_str topic, const struct kap_graph_
     kap_topics_close(kap_alerts_topics(s->alerts), topic);
 }
 
+static void alert_forget(void *ctx, struct kap_str topic)
+{
+    const struct kap_daemon_services *s = ctx;
+    kap_topics_delete(kap_alerts_topics(s->alerts), topic);
+}
+
 static void publish(void *ctx, struct kap_str task, struct kap_str endpoint, struct kap_str json, bool ok)
 {
     const struct kap_daemon_services *s = ctx;
@@ -101,6 +107,7 @@ void kap_daemon_services_init(struct kap_daemon_services *s, const struct kap_cl
         .alert_globals = alert_globals,
         .alert_open = alert_open,
         .alert_close = alert_close,
+        .alert_forget = alert_forget,
         .publish = publish,
         .unpublish = unpublish,
         .loopback = loopback,

@@ -217,6 +217,27 @@ void kap_shard_batch(struct kap_shard *s, struct kap_node *to, const struct kap_
     leave(s);
 }
 
+void kap_shard_block(struct kap_shard *s, struct kap_node *to, const struct kap_block *b)
+{
+    const struct kap_sym **names = KAP_ARRAY(const struct kap_sym *, b->tags->n + 1);
+    for (uint32_t i = 0; i < b->tags->n; i++)
+        names[i] = b->tags->v[i].key;
+    const struct kap_dims dims = { b->by_name, b->tags->n, names };
+    struct kap_batch batch = { .n = b->n, .points = KAP_ARRAY(struct kap_point *, b->n + 1) };
+    struct kap_group *g = kap_groups_get(s->groups, &dims, b->name, b->tags, true);
+    batch.begin = (struct kap_batch_begin){ b->time_ns, b->name, g, (uint32_t)b->n };
+    for (size_t i = 0; i < b->n; i++) {
+        b->points[i].group = g;
+        batch.points[i] = &b->points[i];
+    }
+    kap_shard_batch(s, to, &batch);
+    for (size_t i = 0; i < b->n; i++)
+        b->points[i].group = NULL;
+    kap_group_unref(s->groups, g);
+    kap_free((void *)batch.points);
+    kap_free((void *)names);
+}
+
 void kap_shard_barrier(struct kap_shard *s, struct kap_node *to, const struct kap_barrier *b)
 {
     enter(s);

@@ -128,6 +128,7 @@ enum kap_status kap_rig_new(struct kap_graph *g, const struct kap_rig_options *o
         kap_rig_free(rig);
         return st;
     }
+    rig->shard->run = opts->run.p ? opts->run : KAP_STR("");
     *ret = rig;
     return KAP_OK;
 }
@@ -243,6 +244,11 @@ void kap_rig_point(struct kap_rig *rig, const char *node, const struct kap_point
 void kap_rig_batch(struct kap_rig *rig, const char *node, const struct kap_batch *b)
 {
     kap_shard_batch(rig->shard, kap_rig_node(rig, node), b);
+}
+
+void kap_rig_block(struct kap_rig *rig, const char *node, const struct kap_block *b)
+{
+    kap_shard_block(rig->shard, kap_rig_node(rig, node), b);
 }
 
 static int sym_order(const void *a, const void *b)

@@ -13,6 +13,7 @@
 #ifndef KAP_ENGINE_RIG_H
 #define KAP_ENGINE_RIG_H
 
+#include "data/block.h"
 #include "engine/capture.h"
 #include "engine/stats.h"
 #include "nodes/services.h"
@@ -24,6 +25,7 @@ extern const struct kap_services kap_services_none;
 
 struct kap_rig_options {
     struct kap_str task;                  /* ID; "": "test" */
+    struct kap_str run;                   /* of its events; borrowed while the rig lives */
     const struct kap_services *services;
     int64_t now_ns;                       /* where the rig's clock starts */
 };
@@ -49,6 +51,8 @@ enum kap_status kap_rig_write(struct kap_rig *rig, const char *db, const char *r
  * at a root, from where from() finds its group. */
 void kap_rig_point(struct kap_rig *rig, const char *node, const struct kap_point *p);
 void kap_rig_batch(struct kap_rig *rig, const char *node, const struct kap_batch *b);
+/* A batch that has no group yet: it gets that of its tags. */
+void kap_rig_block(struct kap_rig *rig, const char *node, const struct kap_block *b);
 /* A batch in text: its points as lines of line protocol, all of one group by the tags named in `dims` ("" :
  * none; "host,dc"); its time is `time_ns`. */
 enum kap_status kap_rig_write_batch(struct kap_rig *rig, const char *node, const char *name, int64_t time_ns,

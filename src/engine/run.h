@@ -10,6 +10,7 @@
 #include "base/heap.h"
 #include <stdatomic.h>
 #include "base/map.h"
+#include "data/block.h"
 #include "engine/capture.h"
 #include "engine/stats.h"
 #include "nodes/node.h"
@@ -106,6 +107,8 @@ void kap_node_forget_group(struct kap_node *n, struct kap_group *g);
 /* One message enters; the scratch arena is reset when it has been worked off. */
 void kap_shard_point(struct kap_shard *s, struct kap_node *to, const struct kap_point *p);
 void kap_shard_batch(struct kap_shard *s, struct kap_node *to, const struct kap_batch *b);
+/* A batch without a group: it gets that of its tags, and of its name when it asks for it. */
+void kap_shard_block(struct kap_shard *s, struct kap_node *to, const struct kap_block *b);
 void kap_shard_barrier(struct kap_shard *s, struct kap_node *to, const struct kap_barrier *b);
 void kap_shard_delete_group(struct kap_shard *s, struct kap_node *to, struct kap_group *g);
 void kap_shard_finish(struct kap_shard *s);

@@ -5,6 +5,7 @@
 #include "influxdb/query.h"
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 

@@ -8,6 +8,7 @@
 #ifndef KAP_INFLUXDB_QUERY_H
 #define KAP_INFLUXDB_QUERY_H
 
+#include "base/error.h"
 #include "data/block.h"
 #include "influxdb/influxdb.h"
 

@@ -211,7 +211,8 @@ static enum kap_status open_topic(struct kap_node *n, struct state *s, struct ka
     s->changes_only = s->cfg->state_changes_only || changes_only;
     if (gn->nhandlers + globals == 0)
         return KAP_OK;
-    s->anonymous = kap_asprintf("main:%.*s:%s", KAP_STR_ARG(kap_node_task(n)), kap_node_name(n));
+    const struct kap_str scope = sv->scope.n ? sv->scope : KAP_STR("main");
+    s->anonymous = kap_asprintf("%.*s:%.*s:%s", KAP_STR_ARG(scope), KAP_STR_ARG(kap_node_task(n)), kap_node_name(n));
     if (sv->alert_open)
         KAP_TRY(sv->alert_open(sv->ctx, kap_str(s->anonymous), gn, err));
     s->opened = true;

@@ -2,6 +2,7 @@
 #ifndef KAP_NODES_QUERY_H
 #define KAP_NODES_QUERY_H
 
+#include "influxql/influxql.h"
 #include "nodes/util.h"
 
 struct kap_query {
@@ -10,15 +11,19 @@ struct kap_query {
     struct kap_str cron;
     bool align, align_group;
     struct kap_group_by group_by;              /* tags or *, by_name */
+    struct kap_influxql_dim *dims;             /* tags, * and time(..) in the order of the script */
+    size_t ndims;
     size_t ntimes;                             /* time(..) dimensions; more than one is an error when enabled */
-    int64_t group_interval_ns, group_offset_ns;
     struct kap_value fill;                     /* MISSING: not given; STRING, INT or FLOAT */
     struct kap_str cluster;                    /* empty: the default one */
 };
 
+enum kap_query_counter { KAP_QUERY_BATCHES, KAP_QUERY_POINTS }; /* counted by who queries */
+
 extern const struct kap_node_type kap_node_query;
 
-/* What enabling checks apart from the text: dimensions, fill, schedule. */
-enum kap_status kap_query_check(const struct kap_query *q, struct kap_error *err);
+/* The InfluxQL with its dimensions and fill; what enabling checks comes in the reference's order: text, dimensions,
+ * fill, schedule. Owned by the caller. */
+enum kap_status kap_query_parse(const struct kap_query *q, struct kap_influxql **ret, struct kap_error *err);
 
 #endif

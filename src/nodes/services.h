@@ -29,6 +29,7 @@ struct kap_services {
     void *ctx;
     const struct kap_clock *clock;
     struct kap_str hostname, server_id, cluster_id; /* template data of alerts */
+    struct kap_str scope;                           /* in front of anonymous topics; "": "main". A replay's is its ID */
     struct kap_inhibitors *inhibitors;              /* alert/inhibit.h; NULL: alerts do not inhibit each other */
 
     /* Alerts. The state that a topic has for an event ID, for the start of a group: false when there is none. */
@@ -40,6 +41,8 @@ struct kap_services {
     /* Opens / closes the anonymous topic of an alert node's inline handlers. `handlers` live in the graph. */
     enum kap_status (*alert_open)(void *ctx, struct kap_str topic, const struct kap_graph_node *node, struct kap_error *err);
     void (*alert_close)(void *ctx, struct kap_str topic, const struct kap_graph_node *node);
+    /* Forgets a closed topic with its states: a replay's are worth nothing. May be NULL. */
+    void (*alert_forget)(void *ctx, struct kap_str topic);
 
     /* httpOut: the node's latest result under tasks/ID/ENDPOINT. The json is taken as a copy; ok false: it cannot be
      * shown ("json: unsupported value"). Unpublished at task stop. */

@@ -81,6 +81,8 @@ void kap_tasks_pause(struct kap_tasks *t, struct kap_str id)
         kap_tasks_halt(t, id, false);
         return;
     }
+    if (t->opt.source_stop)
+        t->opt.source_stop(t->opt.source_ctx, id);
     if (kap_engine_stop_saving(t->opt.engine, id, &state, &err) != KAP_OK || state.n == 0)
         kap_checkpoint_remove(t->opt.checkpoints, id); /* it has failed, or has nothing to keep */
     else if (kap_checkpoint_write(t->opt.checkpoints, id, r.graph, kap_buf_str(&state), &temporary, &err) !=

@@ -183,6 +183,28 @@ enum kap_status kap_definition_graph(const struct kap_tasks *t, const struct kap
     return st;
 }
 
+enum kap_status kap_task_copy(struct kap_tasks *t, struct kap_str id, struct kap_task_copy *ret, struct kap_error *err)
+{
+    struct kap_definition *def = kap_tasks_get(t, KAP_DEFINITION_TASK, id);
+    if (!def)
+        return kap_fail(err, KAP_ENOTFOUND, "no task exists");
+    struct kap_graph *graph;
+    const enum kap_status st = kap_definition_graph(t, def, false, &graph, NULL, NULL, err);
+    if (st != KAP_OK) {
+        kap_definition_unref(def);
+        return st;
+    }
+    *ret = (struct kap_task_copy){ graph, def->dbrps, def->ndbrps, def };
+    return KAP_OK;
+}
+
+void kap_task_copy_done(struct kap_task_copy *c)
+{
+    kap_graph_unref(c->graph);
+    kap_definition_unref(c->def);
+    *c = (struct kap_task_copy){ 0 };
+}
+
 /* --- running --- */
 
 static bool is_placed(const struct kap_tasks *t, struct kap_str id)
@@ -206,7 +228,13 @@ static enum kap_status start(struct kap_tasks *t, const struct kap_definition *d
                                           .ndbrps = def->ndbrps,
                                           .run = kap_str(run),
                                           .snapshot = kap_buf_str(&state) };
-    const enum kap_status st = kap_engine_start(t->opt.engine, &opt, err);
+    enum kap_status st = kap_engine_start(t->opt.engine, &opt, err);
+    const struct kap_task_copy copy = { graph, def->dbrps, def->ndbrps, NULL };
+    if (st == KAP_OK && t->opt.source_start) {
+        st = t->opt.source_start(t->opt.source_ctx, &copy, def->id, def->run_ns, err);
+        if (st != KAP_OK)
+            (void)kap_engine_stop(t->opt.engine, def->id, false, NULL);
+    }
     kap_graph_unref(graph);
     return st;
 }
@@ -232,6 +260,8 @@ enum kap_status kap_tasks_run(struct kap_tasks *t, const struct kap_definition *
 
 void kap_tasks_halt(struct kap_tasks *t, struct kap_str id, bool finish)
 {
+    if (t->opt.source_stop)
+        t->opt.source_stop(t->opt.source_ctx, id);
     const bool stopped = t->opt.engine && kap_engine_stop(t->opt.engine, id, finish, NULL) == KAP_OK;
     kap_tasks_forget(t, id);
     if (stopped || get_running(t, id) != 0)

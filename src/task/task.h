@@ -19,6 +19,7 @@ struct kap_engine;   /* engine/engine.h */
 struct kap_registry; /* pipeline/graph.h */
 struct kap_deadman;  /* tick/tick.h */
 struct kap_tasks;
+struct kap_task_copy;
 
 struct kap_tasks_options {
     struct kap_definitions *definitions;
@@ -26,6 +27,12 @@ struct kap_tasks_options {
     const struct kap_registry *registry; /* what scripts may use */
     const struct kap_deadman *deadman;   /* NULL: the defaults of the reference */
     const struct kap_clock *clock;
+    /* What drives tasks from outside the engine, such as the queries of batch tasks; NULL: nothing does. Started after
+     * the task with `run_ns`, the same on every member; stopped before it, also when it has not been started. */
+    enum kap_status (*source_start)(void *ctx, const struct kap_task_copy *task, struct kap_str id, int64_t run_ns,
+                                    struct kap_error *err);
+    void (*source_stop)(void *ctx, struct kap_str id);
+    void *source_ctx;
     /* Does this member run a copy? NULL: always. */
     bool (*placed)(void *ctx, struct kap_str id);
     void *placed_ctx;
@@ -82,6 +89,18 @@ enum kap_status kap_template_show(struct kap_tasks *t, struct kap_str id, const 
                                   struct kap_buf *out, struct kap_error *err);
 enum kap_status kap_template_list(struct kap_tasks *t, const struct kap_task_view *view, struct kap_buf *out,
                                   struct kap_error *err);
+
+/* A task as it is defined now, for a private run of it. */
+struct kap_definition;
+struct kap_task_copy {
+    struct kap_graph *graph;
+    const struct kap_dbrp *dbrps;
+    size_t ndbrps;
+    struct kap_definition *def;
+};
+/* KAP_ENOTFOUND: "no task exists". Owned: kap_task_copy_done(). */
+enum kap_status kap_task_copy(struct kap_tasks *t, struct kap_str id, struct kap_task_copy *ret, struct kap_error *err);
+void kap_task_copy_done(struct kap_task_copy *c);
 
 struct kap_task_counts {
     size_t tasks, enabled, executing;
