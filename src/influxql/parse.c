@@ -33,6 +33,12 @@ static struct ql_lexeme next(struct parser *p)
     return t;
 }
 
+/* InfluxDB's scanner reads the end once with a word or white space before it, and then again. */
+static bool reads_to_the_end(char last)
+{
+    return isalpha((unsigned char)last) || isspace((unsigned char)last) || last == '_' || last == '"';
+}
+
 static void *fail_at(struct parser *p, enum kap_status status, const struct ql_lexeme *t, const char *message)
 {
     int line = 1, character = 1;
@@ -45,6 +51,8 @@ static void *fail_at(struct parser *p, enum kap_status status, const struct ql_l
             character++;
         }
     }
+    if (t->type == QL_EOF && p->lexer.text.n && reads_to_the_end(p->lexer.text.p[p->lexer.text.n - 1]))
+        character++;
     if (p->status == KAP_OK)
         p->status = kap_fail(p->err, status, "%s at line %d, char %d", message, line, character);
     return NULL;

@@ -173,6 +173,13 @@ static struct kap_meta *decode(enum kap_meta_kind kind, struct kap_str id, struc
 
 /* --- the tables --- */
 
+static void run(struct kap_replays *r, enum statement statement, const struct kap_db_value *values, size_t n)
+{
+    const struct kap_db_step step = { statement, n, values };
+    const struct kap_db_operation op = { .steps = &step, .n = 1, .name = KAP_STR("") };
+    kap_db_run(r->db, &op);
+}
+
 void kap_meta_put(struct kap_replays *r, struct kap_meta *m)
 {
     KAP_AUTO_BUF struct kap_buf json = { 0 };
@@ -180,7 +187,7 @@ void kap_meta_put(struct kap_replays *r, struct kap_meta *m)
     const struct kap_str id = kap_meta_id(m);
     const struct kap_db_value values[] = { kap_db_int(m->kind), kap_db_text(id), kap_db_text(kap_buf_str(&json)) };
     pthread_mutex_lock(&r->lock);
-    kap_db_run(r->db, PUT, values, KAP_COUNT(values), false, NULL, NULL, 0);
+    run(r, PUT, values, KAP_COUNT(values));
     kap_meta_free(kap_map_put(r->tables[m->kind], id, m));
     pthread_mutex_unlock(&r->lock);
 }
@@ -191,7 +198,7 @@ bool kap_meta_drop(struct kap_replays *r, enum kap_meta_kind kind, struct kap_st
     pthread_mutex_lock(&r->lock);
     struct kap_meta *m = kap_map_del(r->tables[kind], id);
     if (m)
-        kap_db_run(r->db, DROP, values, KAP_COUNT(values), false, NULL, NULL, 0);
+        run(r, DROP, values, KAP_COUNT(values));
     pthread_mutex_unlock(&r->lock);
     const bool was = m != NULL;
     kap_meta_free(m);

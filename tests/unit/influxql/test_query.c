@@ -148,7 +148,7 @@ static void mistakes_are_told_as_influxdb_does(void **state)
     assert_refused("SELECT v FRM c",
                    "failed to parse InfluxQL query: found FRM, expected FROM at line 1, char 10");
     assert_refused("SELECT v\nFROM",
-                   "failed to parse InfluxQL query: found EOF, expected identifier at line 2, char 5");
+                   "failed to parse InfluxQL query: found EOF, expected identifier at line 2, char 6");
     assert_refused("SHOW DATABASES", "query is not a select statement \"SHOW DATABASES\"");
     assert_refused("SELECT v FROM a; SELECT w FROM b",
                    "query must be a single select statement, got 2 statements");
