@@ -53,6 +53,8 @@ struct lane {                   /* a handler of a topic */
     size_t unconfirmed;         /* attempts that ended, and what follows from it may not be here yet */
     unsigned failures;          /* in a row */
     int64_t retry_at_ns;        /* while open: no attempt before */
+    double tokens;              /* attempts that the rate limit allows now */
+    int64_t filled_ns;          /* when they were counted; 0: never */
     int64_t missing_ns;         /* since when there is no such handler; 0: there is */
     uint64_t sent, failed, given_up;
     char error[256];
@@ -297,7 +299,31 @@ static size_t limit_of(const struct kap_dispatch *d, const struct lane *l, const
 {
     if (l->failures >= OPEN_AFTER)
         return 1;
+    if (h && h->concurrency)
+        return h->concurrency;
     return h && !h->type->build ? d->opts.blocking_per_handler : d->opts.http_per_handler;
+}
+
+/* When the lane may start its next attempt by its rate limit: a bucket that holds what a second allows, at least one. */
+static int64_t allowed_at(const struct kap_dispatch *d, struct lane *l, const struct kap_handler *h)
+{
+    const int64_t now = now_of(d);
+    if (!h || h->rate_limit <= 0)
+        return now;
+    const double most = h->rate_limit > 1 ? h->rate_limit : 1;
+    const double gained = l->filled_ns ? (double)(now - l->filled_ns) / (double)KAP_S * h->rate_limit : most;
+    l->tokens = KAP_MIN(l->tokens + gained, most);
+    l->filled_ns = now;
+    if (l->tokens >= 1)
+        return now;
+    return now + (int64_t)KAP_MIN((1 - l->tokens) / h->rate_limit * (double)KAP_S + 1, (double)KAP_HOUR);
+}
+
+/* No attempt may start before; something else than time may make it earlier. */
+static void pause_lane(struct kap_dispatch *d, struct lane *l, int64_t until_ns)
+{
+    wake_set(d, &l->wake, until_ns);
+    curl_multi_wakeup(d->multi);
 }
 
 /* Starts what the lane may start now. */
@@ -305,8 +331,7 @@ static void pump(struct kap_dispatch *d, struct lane *l)
 {
     while (l->ready.n && !d->stopping) {
         if (l->failures >= OPEN_AFTER && now_of(d) < l->retry_at_ns) {
-            wake_set(d, &l->wake, l->retry_at_ns);
-            curl_multi_wakeup(d->multi);
+            pause_lane(d, l, l->retry_at_ns);
             return;
         }
         struct kap_handler *h = kap_topics_handler(d->opts.topics, kap_str(l->topic), kap_str(l->handler));
@@ -315,12 +340,15 @@ static void pump(struct kap_dispatch *d, struct lane *l)
             return;
         }
         const bool few = l->pending - l->running <= BACKLOG;
-        if (few && (l->running || l->unconfirmed) && now_of(d) < l->started_ns + HEAD_START_NS) {
+        int64_t at = allowed_at(d, l, h);
+        if (few && (l->running || l->unconfirmed))
+            at = KAP_MAX(at, l->started_ns + HEAD_START_NS);
+        if (now_of(d) < at) {
             kap_handler_unref(h);
-            wake_set(d, &l->wake, l->started_ns + HEAD_START_NS);
-            curl_multi_wakeup(d->multi);
+            pause_lane(d, l, at);
             return;
         }
+        l->tokens -= h && h->rate_limit > 0;
         l->started_ns = now_of(d);
         start(d, take_ready(l), h);
     }

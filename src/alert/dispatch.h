@@ -3,7 +3,7 @@
  * Deliveries of one (topic, handler, event ID) are made one after the other, in the order they were handed in. Those of
  * different event IDs start in that order as well, one when the one before is answered or has been under way for a
  * moment, so that an endpoint that is quick sees all events in order and one that is slow is asked several at a time, up
- * to the limit of the handler. No handler waits for another: HTTP requests share one
+ * to the limit of the handler, which a definition may set ("concurrency", "rate-limit"). No handler waits for another: HTTP requests share one
  * thread that never blocks, all others run on threads of a pool that grows as handlers need it.
  *
  * An attempt that may succeed later is repeated with exponential backoff and jitter, for as long as it takes. When

@@ -37,6 +37,8 @@ void kap_handler_unref(struct kap_handler *h)
 static enum kap_status fill(struct kap_handler *h, const struct kap_handler_spec *spec,
                             const struct kap_handler_env *env, struct kap_error *err)
 {
+    h->concurrency = spec->concurrency;
+    h->rate_limit = spec->rate_limit;
     void *options = kap_arena_alloc(h->arena, h->type->options_size ? h->type->options_size : 1);
     h->options = options;
     if (h->type->init)

@@ -16,6 +16,8 @@ struct kap_handler {
     const void *options;
     struct kap_str id;              /* within its topic */
     struct kap_match *match;        /* NULL: all events */
+    unsigned concurrency;           /* attempts at a time; 0: the dispatcher's limit */
+    double rate_limit;              /* attempts in a second; 0: none */
     void *state;                    /* internal handlers; NULL otherwise */
     int64_t tick_ns;                /* when tick() is wanted; 0: not */
     struct kap_arena *arena;

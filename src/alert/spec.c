@@ -25,9 +25,26 @@ static enum kap_status text_member(const char *key, const json_t *v, char **ret,
     return KAP_OK;
 }
 
+#define MAX_CONCURRENCY 1000
+
+static enum kap_status read_limit(struct kap_handler_spec *s, const char *key, const json_t *v, struct kap_error *err)
+{
+    if (strcmp(key, "concurrency") == 0) {
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > MAX_CONCURRENCY)
+            return kap_fail(err, KAP_EINVAL, "handler spec: \"concurrency\" must be an integer from 0 to %d",
+                            MAX_CONCURRENCY);
+        s->concurrency = (unsigned)json_integer_value(v);
+        return KAP_OK;
+    }
+    if (!json_is_number(v) || json_number_value(v) < 0)
+        return kap_fail(err, KAP_EINVAL, "handler spec: \"rate-limit\" must be a number of attempts in a second");
+    s->rate_limit = json_number_value(v);
+    return KAP_OK;
+}
+
 static enum kap_status read_member(struct kap_handler_spec *s, const char *key, json_t *v, struct kap_error *err)
 {
-    static const char *const known[] = { "id", "topic", "kind", "match", "options" };
+    static const char *const known[] = { "id", "topic", "kind", "match", "options", "concurrency", "rate-limit" };
     char **const texts[] = { &s->id, &s->topic, &s->kind, &s->match };
     for (size_t i = 0; i < KAP_COUNT(texts); i++)
         if (strcmp(key, known[i]) == 0)
@@ -39,6 +56,8 @@ static enum kap_status read_member(struct kap_handler_spec *s, const char *key, 
         s->options = json_incref(v);
         return KAP_OK;
     }
+    if (strcmp(key, "concurrency") == 0 || strcmp(key, "rate-limit") == 0)
+        return read_limit(s, key, v, err);
     if (strcmp(key, "link") == 0) /* what the API shows may be given back to it */
         return KAP_OK;
     const int near = kap_closest(key, known, KAP_COUNT(known));
@@ -165,6 +184,14 @@ void kap_handler_spec_json(const struct kap_handler_spec *s, struct kap_json *j)
     write_tree(s->options, j);
     kap_json_key(j, "match");
     kap_json_cstr(j, s->match);
+    if (s->concurrency) {
+        kap_json_key(j, "concurrency");
+        kap_json_i64(j, s->concurrency);
+    }
+    if (s->rate_limit > 0) {
+        kap_json_key(j, "rate-limit");
+        kap_json_f64(j, s->rate_limit);
+    }
     kap_json_object_end(j);
 }
 

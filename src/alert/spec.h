@@ -1,5 +1,6 @@
 /* Definitions of topic handlers, as handler files and the API give them:
  *     {"id": "slack", "topic": "cpu", "kind": "slack", "match": "changed() == TRUE", "options": {"channel": "#alerts"}}
+ * with, beyond the reference, "concurrency": 2 (attempts at a time) and "rate-limit": 0.5 (attempts in a second),
  * and the filling of a handler's options from such a tree by the table of its type.
  * Ownership: a spec owns copies. Threads: one at a time. */
 #ifndef KAP_ALERT_SPEC_H
@@ -15,6 +16,8 @@
 struct kap_handler_spec {
     char *topic, *id, *kind, *match; /* never NULL once read */
     json_t *options;                 /* object, or null */
+    unsigned concurrency;            /* attempts at a time; 0: the dispatcher's limit */
+    double rate_limit;               /* attempts in a second; 0: none */
 };
 
 void kap_handler_spec_done(struct kap_handler_spec *s); /* frees what it holds, not the struct */

@@ -547,6 +547,7 @@ static struct kap_handler_spec copy_spec(const struct kap_handler_spec *s)
     return (struct kap_handler_spec){
         .topic = kap_strdup(s->topic), .id = kap_strdup(s->id), .kind = kap_strdup(s->kind),
         .match = kap_strdup(s->match), .options = json_deep_copy(s->options),
+        .concurrency = s->concurrency, .rate_limit = s->rate_limit,
     };
 }
 

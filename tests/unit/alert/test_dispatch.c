@@ -230,6 +230,29 @@ static void what_can_never_work_is_given_up(void **state)
     sink_close(s);
 }
 
+/* Ten attempts a second: the first ten at once, the next five take half a second. */
+static void a_rate_limit_holds(void **state)
+{
+    struct rig r;
+    rig_open(&r, 20 * KAP_MS);
+    struct http_sink *s = sink_open(0);
+    struct kap_handler_spec spec = { (char *)(uintptr_t)"t", (char *)(uintptr_t)"h", (char *)(uintptr_t)"http",
+                                     (char *)(uintptr_t)"", json_pack("{s:i,s:i}", "port", s->port, "wait", 0),
+                                     .rate_limit = 10, .concurrency = 1 };
+    struct kap_error err;
+    assert_int_equal(kap_topics_put_handler(r.topics, &spec, &err), KAP_OK);
+    json_decref(spec.options);
+    const int64_t start = kap_clock_mono(&kap_clock_system);
+    for (uint64_t i = 0; i < 15; i++)
+        send_one(&r, "h", i % 2 ? "a" : "b", i);
+    assert_true(wait_for(&r.sent, 15));
+    const int64_t took = kap_clock_mono(&kap_clock_system) - start;
+    assert_true(took >= 450 * KAP_MS);
+    assert_true(took < 5 * KAP_S);
+    rig_close(&r);
+    sink_close(s);
+}
+
 static void cancelled_deliveries_are_not_made(void **state)
 {
     struct rig r;
@@ -295,6 +318,7 @@ int main(void)
         cmocka_unit_test(nothing_is_lost_while_the_endpoint_is_down),
         cmocka_unit_test(a_slow_handler_slows_no_other),
         cmocka_unit_test(what_can_never_work_is_given_up),
+        cmocka_unit_test(a_rate_limit_holds),
         cmocka_unit_test(cancelled_deliveries_are_not_made),
         cmocka_unit_test(the_wished_order_holds_over_event_ids),
     };
