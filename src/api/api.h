@@ -7,6 +7,7 @@
 #include "api/httpd.h"
 #include "base/clock.h"
 
+struct kap_json;           /* base/json.h */
 struct kap_tasks;          /* task/task.h */
 struct kap_engine;         /* engine/engine.h */
 struct kap_outputs;        /* engine/outputs.h */
@@ -33,6 +34,15 @@ struct kap_api_cluster {
     enum kap_status (*remove)(void *ctx, struct kap_str member_id, struct kap_error *err);
 };
 
+/* Deliveries that this member gave up. */
+struct kap_api_dead_letters {
+    void *ctx;
+    void (*list)(void *ctx, struct kap_json *j); /* a list of objects, oldest first */
+    /* KAP_ENOTFOUND 404, KAP_ESTATE 409. */
+    enum kap_status (*replay)(void *ctx, uint64_t id, struct kap_error *err);
+    enum kap_status (*drop)(void *ctx, uint64_t id, struct kap_error *err);
+};
+
 /* Writing one statistic of /debug/vars: begin, any number of values, end. `tags` are names and values in
  * turn, NULL at the end; host and IDs are added. */
 struct kap_api_stats;
@@ -48,6 +58,7 @@ struct kap_api {
     struct kap_topics *topics;
     struct kap_topic_handlers *handlers;
     struct kap_stored_silences *silences;
+    const struct kap_api_dead_letters *dead_letters;
     const struct kap_api_cluster *cluster;
     /* Further statistics, of what the API does not know (delivery, cluster, store); may be NULL. */
     void (*more_stats)(void *ctx, struct kap_api_stats *w);

@@ -108,7 +108,8 @@ void kap_api_routes(struct kap_httpd *h, const struct kap_api *api)
     const struct kap_route *const all[] = { kap_routes_basic,     kap_routes_write,  kap_routes_tasks,
                                             kap_routes_templates, kap_routes_topics, kap_routes_cluster,
                                             kap_routes_vars,      kap_routes_logs,   kap_routes_silences,
-                                            kap_routes_recordings, kap_routes_replays };
+                                            kap_routes_recordings, kap_routes_replays,
+                                            kap_routes_dead_letters };
     for (size_t i = 0; i < KAP_COUNT(all); i++)
         kap_httpd_add(h, all[i], (void *)(uintptr_t)api);
 }

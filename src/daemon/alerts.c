@@ -1,5 +1,6 @@
 #include "daemon/alerts.h"
 #include "base/mem.h"
+#include "daemon/dead_letters.h"
 #include "handlers/handlers.h"
 #include "store/alert_db.h"
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct kap_alerts {
     uint64_t silenced;
     struct kap_dedup *dedup;
     struct kap_dispatch *dispatch;
+    struct kap_dead_letters *dead_letters;
     uv_timer_t timer, drain_timer;
     bool touched, started, closed;
     struct recent recent[RECENT];
@@ -309,25 +311,35 @@ static void dedup_notice(void *ctx, const struct kap_dedup_notice *n)
 struct outcome {
     struct kap_alerts *a;
     struct kap_event *ev;
-    char *handler;
+    char *handler, *error;
     enum kap_verdict verdict;
 };
+
+static void tell_dedup(struct kap_alerts *a, const struct outcome *o)
+{
+    static const enum kap_dedup_verdict verdicts[] = {
+        [KAP_SENT] = KAP_DEDUP_SENT, [KAP_RETRY] = KAP_DEDUP_RETRY, [KAP_GIVE_UP] = KAP_DEDUP_GIVE_UP,
+    };
+    const struct kap_dedup_identity identity = identity_of(o->ev);
+    if (o->verdict == KAP_GIVE_UP)
+        kap_dead_letters_add(a->dead_letters, o->ev, kap_str(o->handler), o->error, kap_clock_wall(a->opts.clock));
+    /* Who tries again, and when, is the dedup core's to say: another owner may do better. */
+    if (o->verdict != KAP_RETRY || kap_dispatch_cancel(a->dispatch, o->ev, kap_str(o->handler)))
+        kap_dedup_delivered(a->dedup, kap_dedup_key_of(&identity), kap_str(o->handler), verdicts[o->verdict]);
+}
 
 static void outcome_on_loop(void *arg)
 {
     struct outcome *o = arg;
     struct kap_alerts *a = o->a;
-    static const enum kap_dedup_verdict verdicts[] = {
-        [KAP_SENT] = KAP_DEDUP_SENT, [KAP_RETRY] = KAP_DEDUP_RETRY, [KAP_GIVE_UP] = KAP_DEDUP_GIVE_UP,
-    };
-    const struct kap_dedup_identity identity = identity_of(o->ev);
-    /* Who tries again, and when, is the dedup core's to say: another owner may do better. */
-    if (o->verdict != KAP_RETRY || kap_dispatch_cancel(a->dispatch, o->ev, kap_str(o->handler)))
-        kap_dedup_delivered(a->dedup, kap_dedup_key_of(&identity), kap_str(o->handler), verdicts[o->verdict]);
-    kap_dispatch_confirm(a->dispatch, o->ev->topic, kap_str(o->handler));
+    if (a->dispatch && !kap_dead_letters_outcome(a->dead_letters, o->ev, kap_str(o->handler), o->verdict, o->error))
+        tell_dedup(a, o);
+    if (a->dispatch)
+        kap_dispatch_confirm(a->dispatch, o->ev->topic, kap_str(o->handler));
     touch(a);
     kap_event_unref(o->ev);
     kap_free(o->handler);
+    kap_free(o->error);
     kap_free(o);
 }
 
@@ -336,7 +348,8 @@ static void on_outcome(void *ctx, struct kap_event *ev, struct kap_str handler, 
 {
     struct kap_alerts *a = ctx;
     struct outcome *o = KAP_NEW(struct outcome);
-    *o = (struct outcome){ a, kap_event_ref(ev), kap_strndup(handler.p, handler.n), verdict };
+    *o = (struct outcome){ a, kap_event_ref(ev), kap_strndup(handler.p, handler.n),
+                           kap_strdup(error ? error : ""), verdict };
     kap_loop_post(a->opts.loop, outcome_on_loop, o);
 }
 
@@ -476,6 +489,12 @@ static void load_topic(void *ctx, struct kap_str topic, uint64_t dropped_stamp)
     kap_dedup_load_topic(a->dedup, topic, dropped_stamp);
 }
 
+static void load_dead(void *ctx, const struct kap_alert_dead *letter)
+{
+    struct kap_alerts *a = ctx;
+    kap_dead_letters_load(a->dead_letters, letter);
+}
+
 static void load_state(void *ctx, struct kap_str topic, struct kap_str id, uint64_t stamp, struct kap_str blob)
 {
     struct kap_alerts *a = ctx;
@@ -494,6 +513,7 @@ static void make_topics(struct kap_alerts *a, bool persist)
                                                    .seed = kap_random_system_seed(), .done = on_outcome, .ctx = a,
                                                    .confirm = true };
     a->dispatch = kap_dispatch_new(&dispatch);
+    a->dead_letters = kap_dead_letters_new(a->db, a->dispatch);
 }
 
 /* "http://serverA:9092/kapacitor/v1": where links in notifications lead to. */
@@ -534,7 +554,7 @@ enum kap_status kap_alerts_new(const struct kap_alerts_options *opts, struct kap
     };
     a->dedup = kap_dedup_new(&config, &io);
     const struct kap_alert_db_loader loader = { .mark = load_mark, .event = load_event, .topic = load_topic,
-                                                .state = load_state, .ctx = a };
+                                                .state = load_state, .dead = load_dead, .ctx = a };
     return kap_alert_db_load(a->db, &loader, err);
 }
 
@@ -585,6 +605,7 @@ void kap_alerts_free(struct kap_alerts *a)
     kap_dedup_free(a->dedup);
     kap_topics_free(a->topics);
     kap_silences_free(a->silences);
+    kap_dead_letters_free(a->dead_letters);
     kap_buf_done(&a->api_url);
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->room);
@@ -613,12 +634,68 @@ void kap_alerts_message(struct kap_alerts *a, struct kap_str member, struct kap_
     touch(a);
 }
 
+/* --- dead letters, for the API --- */
+
+struct letter_call {
+    struct kap_alerts *a;
+    uint64_t id;
+    bool drop;
+    struct kap_json *j;
+    struct kap_error *err;
+    enum kap_status status;
+};
+
+static void list_on_loop(void *arg)
+{
+    const struct letter_call *c = arg;
+    kap_dead_letters_json(c->a->dead_letters, c->j);
+}
+
+static void list_letters(void *ctx, struct kap_json *j)
+{
+    struct letter_call c = { .a = ctx, .j = j };
+    if (kap_loop_call(c.a->opts.loop, list_on_loop, &c))
+        return;
+    kap_json_array(j); /* the server is shutting down */
+    kap_json_array_end(j);
+}
+
+static void change_on_loop(void *arg)
+{
+    struct letter_call *c = arg;
+    c->status = c->drop ? kap_dead_letters_delete(c->a->dead_letters, c->id, c->err)
+                        : kap_dead_letters_replay(c->a->dead_letters, c->id, c->err);
+}
+
+static enum kap_status change_letter(struct letter_call *c)
+{
+    if (!kap_loop_call(c->a->opts.loop, change_on_loop, c))
+        return kap_fail(c->err, KAP_ESTATE, "the server is shutting down");
+    return c->status;
+}
+
+static enum kap_status replay_letter(void *ctx, uint64_t id, struct kap_error *err)
+{
+    return change_letter(&(struct letter_call){ .a = ctx, .id = id, .err = err });
+}
+
+static enum kap_status drop_letter(void *ctx, uint64_t id, struct kap_error *err)
+{
+    return change_letter(&(struct letter_call){ .a = ctx, .id = id, .drop = true, .err = err });
+}
+
+void kap_alerts_dead_letters(struct kap_alerts *a, struct kap_api_dead_letters *ret)
+{
+    *ret = (struct kap_api_dead_letters){ .ctx = a, .list = list_letters, .replay = replay_letter, .drop = drop_letter };
+}
+
 /* --- figures --- */
 
 struct stats {
     struct kap_alerts *a;
     struct kap_dedup_stats dedup;
     uint64_t silenced;
+    size_t dead_letters;
 };
 
 static void stats_on_loop(void *arg)
@@ -626,6 +703,7 @@ static void stats_on_loop(void *arg)
     struct stats *s = arg;
     s->dedup = kap_dedup_stats(s->a->dedup);
     s->silenced = s->a->silenced;
+    s->dead_letters = kap_dead_letters_len(s->a->dead_letters);
 }
 
 static void write_handler(void *ctx, const struct kap_dispatch_stats *s)
@@ -658,7 +736,7 @@ void kap_alerts_stats(struct kap_alerts *a, struct kap_api_stats *w)
         { "merged", s.dedup.merged },       { "delivered", s.dedup.delivered },         { "retries", s.dedup.retried },
         { "gave_up", s.dedup.gave_up },     { "superseded", s.dedup.superseded },       { "take_overs", s.dedup.take_overs },
         { "hand_overs", s.dedup.hand_overs }, { "refused", s.dedup.refused },
-        { "silenced", s.silenced },
+        { "silenced", s.silenced },     { "dead_letters", s.dead_letters },
     };
     kap_api_stat_begin(w, "kapacitor_alerts", NULL);
     for (size_t i = 0; i < KAP_COUNT(figures); i++)

@@ -31,6 +31,7 @@ void kap_alerts_close(struct kap_alerts *a); /* timers; the loop's thread */
 void kap_alerts_free(struct kap_alerts *a);  /* after the loop has drained; NULL is fine */
 
 struct kap_topics *kap_alerts_topics(struct kap_alerts *a);
+void kap_alerts_dead_letters(struct kap_alerts *a, struct kap_api_dead_letters *ret);
 struct kap_silences *kap_alerts_silences(struct kap_alerts *a);
 
 /* For nodes, on any worker. Collecting waits while far too much is on its way. */

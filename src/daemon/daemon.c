@@ -43,6 +43,7 @@ struct daemon {
     char *load_memory;
     struct kap_httpd *httpd;
     struct kap_api_cluster api_cluster;
+    struct kap_api_dead_letters api_dead_letters;
     struct kap_api api;
     struct kap_deadman deadman;
     uv_signal_t signals[3];
@@ -269,9 +270,12 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
     };
     d->httpd = kap_httpd_new(&options);
     kap_cluster_api(d->cluster, &d->api_cluster);
+    kap_alerts_dead_letters(d->alerts, &d->api_dead_letters);
     d->api = (struct kap_api){
-        .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .replays = d->replays, .topics = kap_alerts_topics(d->alerts),
-        .handlers = d->handlers, .silences = d->silences, .cluster = &d->api_cluster, .config = d->config, .hostname = d->root->hostname,
+        .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .replays = d->replays,
+        .topics = kap_alerts_topics(d->alerts), .handlers = d->handlers, .silences = d->silences,
+        .dead_letters = &d->api_dead_letters, .cluster = &d->api_cluster, .config = d->config,
+        .hostname = d->root->hostname,
         .default_rp = d->root->default_retention_policy, .clock = &kap_clock_system,
         .started_ns = kap_clock_wall(&kap_clock_system), .more_stats = more_stats, .more_stats_ctx = d,
     };

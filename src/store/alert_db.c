@@ -35,6 +35,8 @@ static const char *const migrations[] = {
     "CREATE TABLE topic (name TEXT PRIMARY KEY, dropped INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE state (topic TEXT NOT NULL, id TEXT NOT NULL, stamp INTEGER NOT NULL, blob BLOB NOT NULL,"
     " PRIMARY KEY (topic, id)) WITHOUT ROWID",
+    "CREATE TABLE dead (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, handler TEXT NOT NULL,"
+    " error TEXT NOT NULL, blob BLOB NOT NULL)",
 };
 
 enum {
@@ -49,6 +51,8 @@ enum {
     PUT_STATE,
     DROP_STATES,
     PUT_TOPIC,
+    PUT_DEAD,
+    DROP_DEAD,
 };
 static const char *const statements[] = {
     [PUT_EVENT] = "INSERT OR REPLACE INTO event (place, hi, lo, meta, blob, handlers) VALUES (?,?,?,?,?,?)",
@@ -62,6 +66,8 @@ static const char *const statements[] = {
     [PUT_STATE] = "INSERT OR REPLACE INTO state (topic, id, stamp, blob) VALUES (?,?,?,?)",
     [DROP_STATES] = "DELETE FROM state WHERE topic = ?",
     [PUT_TOPIC] = "INSERT OR REPLACE INTO topic (name, dropped) VALUES (?,?)",
+    [PUT_DEAD] = "INSERT OR REPLACE INTO dead (id, time, handler, error, blob) VALUES (?,?,?,?,?)",
+    [DROP_DEAD] = "DELETE FROM dead WHERE id = ?",
 };
 
 static const struct kap_db_schema schema = {
@@ -252,6 +258,19 @@ static bool load_state(void *ctx, struct sqlite3_stmt *st)
     return true;
 }
 
+static bool load_dead(void *ctx, struct sqlite3_stmt *st)
+{
+    const struct load *l = ctx;
+    const struct kap_alert_dead letter = { .id = (uint64_t)sqlite3_column_int64(st, 0),
+                                           .time_ns = sqlite3_column_int64(st, 1),
+                                           .handler = kap_db_column(st, 2),
+                                           .error = kap_db_column(st, 3),
+                                           .blob = kap_db_column(st, 4) };
+    if (l->to->dead)
+        l->to->dead(l->to->ctx, &letter);
+    return true;
+}
+
 static enum kap_status load_all(struct kap_alert_db *db, struct load *l, struct kap_error *err)
 {
     KAP_TRY(kap_db_read(db->db, "SELECT hi, lo, handler FROM mark ORDER BY seq", NULL, 0, load_mark, l, err));
@@ -262,8 +281,10 @@ static enum kap_status load_all(struct kap_alert_db *db, struct load *l, struct 
                         load_event, l, err));
     KAP_TRY(
         kap_db_read(db->db, "SELECT name, dropped FROM topic ORDER BY name", NULL, 0, load_topic, l, err));
-    return kap_db_read(db->db, "SELECT topic, id, stamp, blob FROM state ORDER BY topic, id", NULL, 0,
-                       load_state, l, err);
+    KAP_TRY(kap_db_read(db->db, "SELECT topic, id, stamp, blob FROM state ORDER BY topic, id", NULL, 0,
+                        load_state, l, err));
+    return kap_db_read(db->db, "SELECT id, time, handler, error, blob FROM dead ORDER BY id", NULL, 0,
+                       load_dead, l, err);
 }
 
 enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_alert_db_loader *loader,
@@ -393,6 +414,37 @@ void kap_alert_db_drop_topic(struct kap_alert_db *db, struct kap_str topic, uint
     const struct kap_db_value values[] = { kap_db_text(topic), kap_db_int((int64_t)stamp) };
     const struct kap_db_step steps[] = { { DROP_STATES, 1, values }, { PUT_TOPIC, 2, values } };
     run(db, steps, 2);
+}
+
+void kap_alert_db_put_dead(struct kap_alert_db *db, const struct kap_alert_dead *letter)
+{
+    const struct kap_db_value values[] = { kap_db_int((int64_t)letter->id), kap_db_int(letter->time_ns),
+                                           kap_db_text(letter->handler), kap_db_text(letter->error),
+                                           kap_db_blob(letter->blob) };
+    run(db, &(struct kap_db_step){ PUT_DEAD, 5, values }, 1);
+}
+
+void kap_alert_db_drop_dead(struct kap_alert_db *db, uint64_t id)
+{
+    const struct kap_db_value value = kap_db_int((int64_t)id);
+    run(db, &(struct kap_db_step){ DROP_DEAD, 1, &value }, 1);
+}
+
+static bool take_blob(void *ctx, struct sqlite3_stmt *st)
+{
+    kap_buf_add(ctx, kap_db_column(st, 0));
+    return false;
+}
+
+enum kap_status kap_alert_db_dead_blob(struct kap_alert_db *db, uint64_t id, struct kap_buf *ret, struct kap_error *err)
+{
+    const struct kap_db_value value = kap_db_int((int64_t)id);
+    const size_t before = ret->n;
+    KAP_TRY(kap_db_flush(db->db, err));
+    KAP_TRY(kap_db_read(db->db, "SELECT blob FROM dead WHERE id = ?", &value, 1, take_blob, ret, err));
+    if (ret->n == before)
+        return kap_fail(err, KAP_ENOTFOUND, "dead letter %llu is not in the store", (unsigned long long)id);
+    return KAP_OK;
 }
 
 enum kap_status kap_alert_db_flush(struct kap_alert_db *db, struct kap_error *err)

@@ -4,12 +4,20 @@
 #ifndef KAP_STORE_ALERT_DB_H
 #define KAP_STORE_ALERT_DB_H
 
+#include "base/buf.h"
 #include "store/db.h"
 
 struct kap_alert_db;
 
 struct kap_alert_key {
     uint64_t hi, lo;
+};
+
+/* A delivery that was given up. */
+struct kap_alert_dead {
+    uint64_t id;
+    int64_t time_ns; /* wall clock */
+    struct kap_str handler, error, blob;
 };
 
 struct kap_alert_db_config {
@@ -27,9 +35,10 @@ struct kap_alert_db_loader {
                   const struct kap_str *handlers, size_t nhandlers);
     void (*topic)(void *ctx, struct kap_str topic, uint64_t dropped_stamp);
     void (*state)(void *ctx, struct kap_str topic, struct kap_str id, uint64_t stamp, struct kap_str blob);
+    void (*dead)(void *ctx, const struct kap_alert_dead *letter); /* may be NULL */
     void *ctx;
 };
-/* Marks first, then events in the order in which they were stored, topics, states. */
+/* Marks first, then events in the order in which they were stored, topics, states, dead letters by their IDs. */
 enum kap_status kap_alert_db_load(struct kap_alert_db *db, const struct kap_alert_db_loader *loader,
                                   struct kap_error *err);
 
@@ -48,6 +57,10 @@ void kap_alert_db_drop(struct kap_alert_db *db, struct kap_alert_key key, bool i
 void kap_alert_db_put_state(struct kap_alert_db *db, struct kap_str topic, struct kap_str id, uint64_t stamp,
                             struct kap_str blob);
 void kap_alert_db_drop_topic(struct kap_alert_db *db, struct kap_str topic, uint64_t stamp);
+void kap_alert_db_put_dead(struct kap_alert_db *db, const struct kap_alert_dead *letter);
+void kap_alert_db_drop_dead(struct kap_alert_db *db, uint64_t id);
+/* Appends its event. KAP_ENOTFOUND. */
+enum kap_status kap_alert_db_dead_blob(struct kap_alert_db *db, uint64_t id, struct kap_buf *ret, struct kap_error *err);
 enum kap_status kap_alert_db_flush(struct kap_alert_db *db, struct kap_error *err);
 struct kap_db_stats kap_alert_db_stats(struct kap_alert_db *db);
 

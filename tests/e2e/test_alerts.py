@@ -132,5 +132,39 @@ class Endpoints(Alerts):
         self.assertLess(sorted(delays)[-2], 0.25)
 
 
+class DeadLetters(Alerts):
+    def test_what_is_refused_is_kept_listed_and_replayed(self):
+        sink = self.sink()
+        sink.status = 400
+        self.alert('disk')
+        self.handler('disk', 'post', 'post', {'url': sink.url})
+        wait_for('the task runs', lambda: self.member.get('/tasks/task-disk')['executing'])
+        self.write('disk', 'a', 20)
+        self.write('disk', 'b', 20)
+        letters = lambda: self.member.get('/alerts/dead-letters')['dead-letters']  # noqa: E731
+        wait_for('two dead letters', lambda: len(letters()) == 2)
+        self.assertEqual([(x['topic'], x['event'], x['level'], x['handler']) for x in letters()],
+                         [('disk', 'a', 'CRITICAL', 'post'), ('disk', 'b', 'CRITICAL', 'post')])
+        self.assertIn('400', letters()[0]['error'])
+        time.sleep(0.1)
+        self.member.kill()
+        self.member.start()
+        self.assertEqual(len(letters()), 2)
+        first = str(letters()[0]['id'])
+        self.member.client('kapacitor', 'dead-letters', 'replay', first)
+        wait_for('it is refused again', lambda: not letters()[0]['replaying'])
+        self.assertEqual(len(letters()), 2)
+        sink.status = 200
+        self.member.client('kapacitor', 'dead-letters', 'replay', first)
+        wait_for('it is delivered', lambda: len(letters()) == 1)
+        self.assertEqual(seen(sink), [('a', 'CRITICAL')])
+        self.assertIn(' b ', self.member.client('kapacitor', 'dead-letters', 'list')[1])
+        self.member.client('kapacitor', 'dead-letters', 'delete', 'all')
+        self.assertEqual(letters(), [])
+        code, text = self.member.client('kapacitor', 'dead-letters', 'replay', first, check=False)
+        self.assertNotEqual(code, 0)
+        self.assertIn('unknown dead letter', text)
+
+
 if __name__ == '__main__':
     unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -40,8 +40,14 @@ static void topic_state(void *ctx, struct kap_str name, struct kap_str id, uint6
         KAP_STR_ARG(blob));
 }
 
+static void dead(void *ctx, const struct kap_alert_dead *letter)
+{
+    add("dead %llu %lld %.*s %.*s %.*s\n", (unsigned long long)letter->id, (long long)letter->time_ns,
+        KAP_STR_ARG(letter->handler), KAP_STR_ARG(letter->error), KAP_STR_ARG(letter->blob));
+}
+
 static const struct kap_alert_db_loader loader = {
-    .mark = mark, .event = event, .topic = topic, .state = topic_state
+    .mark = mark, .event = event, .topic = topic, .state = topic_state, .dead = dead
 };
 
 static struct kap_alert_db *open_db(size_t max_marks)
@@ -140,6 +146,29 @@ static void test_events_that_end_early(void **state)
     }
 }
 
+static void test_dead_letters_stay_until_they_are_dropped(void **state)
+{
+    struct kap_alert_db *db = open_db(0);
+    struct kap_error err;
+    for (uint64_t i = 1; i <= 2; i++) {
+        const struct kap_alert_dead letter = { .id = i, .time_ns = 5, .handler = KAP_STR("h"), .error = KAP_STR("e"),
+                                               .blob = KAP_STR("b") };
+        kap_alert_db_put_dead(db, &letter);
+    }
+    kap_alert_db_close(db);
+    db = open_db(0);
+    KAP_AUTO_BUF struct kap_buf blob = { 0 };
+    assert_int_equal(kap_alert_db_dead_blob(db, 2, &blob, &err), KAP_OK);
+    assert_string_equal(blob.p, "b");
+    kap_alert_db_drop_dead(db, 1);
+    assert_int_equal(kap_alert_db_dead_blob(db, 1, &blob, &err), KAP_ENOTFOUND);
+    load(db);
+    assert_non_null(strstr(seen, "dead 2 5 h e b\n"));
+    assert_null(strstr(seen, "dead 1"));
+    kap_alert_db_drop_dead(db, 2);
+    kap_alert_db_close(db);
+}
+
 static void test_marks_have_limits(void **state)
 {
     struct kap_alert_db *db = open_db(3);
@@ -176,6 +205,7 @@ int main(void)
         TEST(test_an_event_lives_until_it_is_complete),
         TEST(test_a_mark_may_come_before_its_event),
         TEST(test_events_that_end_early),
+        TEST(test_dead_letters_stay_until_they_are_dropped),
         TEST(test_marks_have_limits),
         TEST(test_topic_states),
     };

@@ -1,4 +1,4 @@
-/* silence add, list, remove. */
+/* silence, dead-letters: alerts beyond topics and handlers. */
 #include "base/mem.h"
 #include "client/table.h"
 #include "commands.h"
@@ -142,10 +142,86 @@ static int silence(struct kap_client *c, const struct kap_command *self, char **
     return kap_command_misused(self, "Must specify 'add', 'list' or 'remove'");
 }
 
+/* --- dead letters --- */
+
+static int list_letters(struct kap_client *c)
+{
+    static const struct kap_column columns[] = {
+        { "ID", 0, false, false }, { "Time", 0, false, false }, { "Topic", 0, false, false },
+        { "Handler", 0, false, false }, { "Event", 0, false, false }, { "Level", 0, false, false },
+        { "Error", 0, false, false },
+    };
+    static const char *const members[] = { "time", "topic", "handler", "event", "level", "error" };
+    struct kap_error err;
+    json_t *answer = NULL, *letter;
+    size_t i;
+    if (kap_client_json(c, "GET", "/alerts/dead-letters", NULL, &answer, &err) != KAP_OK)
+        return kap_program_failed(&err);
+    struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
+    json_array_foreach(json_object_get(answer, "dead-letters"), i, letter) {
+        KAP_AUTO_FREE char *number = kap_asprintf("%lld", (long long)json_integer_value(json_object_get(letter, "id")));
+        const char *cells[KAP_COUNT(columns)] = { number };
+        for (size_t k = 0; k < KAP_COUNT(members); k++) {
+            const char *text = json_string_value(json_object_get(letter, members[k]));
+            cells[k + 1] = text ? text : "";
+        }
+        kap_table_row(t, cells);
+    }
+    KAP_AUTO_BUF struct kap_buf out = { 0 };
+    kap_table_print(t, &out);
+    kap_table_free(t);
+    json_decref(answer);
+    return kap_command_print(&out);
+}
+
+static enum kap_status change_letter(struct kap_client *c, const char *letter, bool replay, struct kap_error *err)
+{
+    KAP_AUTO_BUF struct kap_buf path = { 0 };
+    kap_buf_adds(&path, "/alerts/dead-letters/");
+    kap_client_escape(&path, letter);
+    kap_buf_adds(&path, replay ? "/replay" : "");
+    return kap_client_json(c, replay ? "POST" : "DELETE", path.p, NULL, NULL, err);
+}
+
+static enum kap_status change_all(struct kap_client *c, bool replay, struct kap_error *err)
+{
+    json_t *answer = NULL, *letter;
+    size_t i;
+    KAP_TRY(kap_client_json(c, "GET", "/alerts/dead-letters", NULL, &answer, err));
+    enum kap_status st = KAP_OK;
+    json_array_foreach(json_object_get(answer, "dead-letters"), i, letter) {
+        KAP_AUTO_FREE char *number = kap_asprintf("%lld", (long long)json_integer_value(json_object_get(letter, "id")));
+        if (st == KAP_OK && !json_is_true(json_object_get(letter, "replaying")))
+            st = change_letter(c, number, replay, err);
+    }
+    json_decref(answer);
+    return st;
+}
+
+static int dead_letters(struct kap_client *c, const struct kap_command *self, char **args, size_t n)
+{
+    if (n == 1 && strcmp(args[0], "list") == 0)
+        return list_letters(c);
+    const bool replay = n > 1 && strcmp(args[0], "replay") == 0;
+    if (!replay && !(n > 1 && strcmp(args[0], "delete") == 0))
+        return kap_command_misused(self, "Must specify 'list', 'replay' or 'delete', the latter with IDs or 'all'");
+    struct kap_error err;
+    enum kap_status st = KAP_OK;
+    if (n == 2 && strcmp(args[1], "all") == 0)
+        st = change_all(c, replay, &err);
+    else
+        for (size_t i = 1; i < n && st == KAP_OK; i++)
+            st = change_letter(c, args[i], replay, &err);
+    return st == KAP_OK ? 0 : kap_program_failed(&err);
+}
+
 const struct kap_command kap_alert_commands[] = {
     { "silence", "Keep events from their handlers for a while.",
       "add [options] DURATION\n       kapacitor silence list\n       kapacitor silence remove ID...\n\n"
       "       kapacitor silence add -topic cpu -tag host=web* -comment deploy 2h",
       flags, silence },
+    { "dead-letters", "List, replay or delete deliveries that this member gave up.",
+      "list\n       kapacitor dead-letters replay all|ID...\n       kapacitor dead-letters delete all|ID...",
+      NULL, dead_letters },
     { 0 },
 };
