@@ -258,11 +258,11 @@ static void remove_slot(struct kap_series_cache *c, const struct kap_series *s)
     c->n--;
 }
 
-/* Makes room: an eighth of the series leaves, those first that were not used since the hand came by. */
-static void evict(struct kap_series_cache *c)
+/* Under the write lock: series leave that were not used since the hand came by, until few enough are left. */
+static void move_hand(struct kap_series_cache *c, size_t steps, size_t keep)
 {
-    const size_t keep = c->max - c->max / 8;
-    for (size_t steps = 2 * (size_t)c->nids; c->n > keep && steps > 0; steps--) {
+    const size_t before = c->n;
+    for (; c->n > keep && steps > 0; steps--) {
         c->hand = c->hand + 1 < c->nids ? c->hand + 1 : 0;
         struct kap_series *s = c->by_id[c->hand];
         if (!s || atomic_exchange_explicit(&s->used, 0, memory_order_relaxed))
@@ -272,9 +272,26 @@ static void evict(struct kap_series_cache *c)
         s->retired = c->current->left;
         c->current->left = s;
     }
+    if (c->n == before)
+        return;
     struct kap_series_pin *p = KAP_NEW(struct kap_series_pin);
     c->current->next = p;
     c->current = p;
+}
+
+/* Makes room: an eighth of the series leaves. */
+static void evict(struct kap_series_cache *c)
+{
+    move_hand(c, 2 * (size_t)c->nids, c->max - c->max / 8);
+}
+
+void kap_series_age(struct kap_series_cache *c, size_t n)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    move_hand(c, KAP_MIN(n, c->nids), 0);
+    struct kap_series *left = take_free(c);
+    pthread_rwlock_unlock(&c->lock);
+    hand_over(c, left);
 }
 
 static uint32_t take_id(struct kap_series_cache *c)

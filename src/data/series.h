@@ -74,6 +74,9 @@ void kap_series_prefetch(const struct kap_series_cache *c, uint32_t id);
 enum kap_status kap_series_add(struct kap_series_cache *c, const struct kap_source *source,
                                struct kap_str key, uint64_t hash, struct kap_series **ret,
                                struct kap_error *err);
+/* Looks at the next `n` series and lets those leave that were not used since it looked at them last: called so
+ * that all come by every few minutes, the cache holds the series that are alive, not all that ever were. */
+void kap_series_age(struct kap_series_cache *c, size_t n);
 /* Bounds the number of distinct names (kap_sym) that input may make; 0: no bound. */
 void kap_series_limit_names(struct kap_series_cache *c, size_t max_names);
 /* Interns a name of the input under that bound; NULL: it would pass it. */

@@ -167,6 +167,7 @@ struct kap_engine {
     struct kap_waiter *waiters;
     _Atomic unsigned nwaiters;
 
+    _Atomic int64_t aged_ns;           /* when the series cache was aged last */
     _Atomic int64_t points, parse_errors, waits;
     _Atomic size_t loop_bytes, inflight;
     unsigned nworkers;

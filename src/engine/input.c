@@ -199,6 +199,25 @@ void kap_input_unref(struct kap_input *in)
     atomic_fetch_sub(&e->inflight, 1);
 }
 
+/* The series cache is gone through once in this time, a second's share at a time. */
+#define SERIES_AGE_NS INT64_C(300000000000)
+#define AGE_STEP_NS INT64_C(1000000000)
+enum { AGE_AT_LEAST = 64, AGE_AT_MOST = 16384 };
+
+static void age_series(struct kap_engine *e, int64_t now_ns)
+{
+    int64_t last_ns = atomic_load_explicit(&e->aged_ns, memory_order_relaxed);
+    const int64_t passed_ns = now_ns - last_ns;
+    if ((passed_ns >= 0 && passed_ns < AGE_STEP_NS) ||
+        !atomic_compare_exchange_strong(&e->aged_ns, &last_ns, now_ns))
+        return;
+    if (passed_ns < 0 || last_ns == 0) /* the clock was moved, or this is the beginning */
+        return;
+    const double share = (double)passed_ns / (double)SERIES_AGE_NS;
+    const double n = share * (double)kap_series_cache_len(e->cache);
+    kap_series_age(e->cache, KAP_MIN((size_t)n + AGE_AT_LEAST, (size_t)AGE_AT_MOST));
+}
+
 enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w, struct kap_input **ret,
                                  size_t *n, struct kap_error *err)
 {
@@ -211,6 +230,7 @@ enum kap_status kap_engine_parse(struct kap_engine *e, const struct kap_write *w
     in->entrance = en;
     in->loop = false;
     const int64_t now_ns = kap_clock_wall(e->clock);
+    age_series(e, now_ns);
     const struct kap_line_options opts = {
         .unit_ns = kap_line_precision(w->precision),
         .now_ns = now_ns,

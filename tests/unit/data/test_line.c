@@ -296,6 +296,30 @@ static void test_many_series(void **state)
     kap_line_batch_done(&b);
 }
 
+/* A series that was not seen since the hand came by leaves, those that are seen stay, and batches that hold it may
+ * go on to use it. */
+static void test_unused_series_leave(void **state)
+{
+    struct kap_line_batch held = { 0 }, b = { 0 };
+    const struct kap_line_options opts = { .unit_ns = 1 };
+    const struct kap_str both = KAP_STR("m,host=a v=1 1\nm,host=b v=1 1\n"), one = KAP_STR("m,host=a v=1 2\n");
+    OK(kap_line_parse(parser, cache, &source, both, &opts, &held, NULL), &(struct kap_error){ 0 });
+    for (int round = 0; round < 3; round++) {
+        OK(kap_line_parse(parser, cache, &source, one, &opts, &b, NULL), &(struct kap_error){ 0 });
+        kap_series_age(cache, 1000);
+        assert_int_equal(kap_series_cache_len(cache), round == 0 ? 2 : 1);
+    }
+    STR_EQ(held.points[1].series->tags->v[0].val, "b");
+    kap_line_batch_done(&held);
+    kap_line_batch_done(&b);
+    kap_series_age(cache, 1000);
+    kap_series_age(cache, 1000);
+    assert_int_equal(kap_series_cache_len(cache), 0);
+    OK(kap_line_parse(parser, cache, &source, both, &opts, &b, NULL), &(struct kap_error){ 0 });
+    STR_EQ(b.points[1].series->tags->v[0].val, "b");
+    kap_line_batch_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_parsers_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_write_and_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_series, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unused_series_leave, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
