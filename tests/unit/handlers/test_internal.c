@@ -112,6 +112,34 @@ static void aggregates(void **state)
     world_close(&w); /* what is gathered goes with the handler */
 }
 
+static void aggregates_groups_apart(void **state)
+{
+    struct world w;
+    struct kap_error err;
+    world_open(&w);
+    assert_int_equal(define(&w, "{topic: in, id: agg, kind: aggregate, options: {id: agg, interval: 100, topic: out, "
+                                "group-by: [host, rack], message: '{{ .Group }}: {{ .Count }}'}}", &err), KAP_OK);
+    for (int i = 0; i < 4; i++) {
+        struct kap_topic_matches m = { 0 };
+        struct kap_event *ev = sample_event("in", "x", KAP_LEVEL_CRITICAL);
+        const struct kap_tag tag = { kap_sym_c("host"), i % 3 ? KAP_STR("b") : KAP_STR("a") };
+        kap_tags_unref(ev->tags);
+        ev->tags = kap_tags_new(&tag, 1);
+        kap_topics_apply(w.topics, ev, 1000 + 10 * i, &m);
+        kap_topic_matches_done(&m);
+        kap_event_unref(ev);
+    }
+    assert_int_equal(kap_topics_next(w.topics), 1100);
+    assert_int_equal(kap_topics_tick(w.topics, 1100), 1110);
+    assert_int_equal(w.n, 1);
+    assert_true(kap_str_is(w.published[0]->id, "agg:host=a,rack="));
+    assert_true(kap_str_is(w.published[0]->message, "host=a,rack=: 2"));
+    assert_true(kap_str_is(*kap_tags_get(w.published[0]->tags, kap_sym_c("host")), "a"));
+    assert_int_equal(kap_topics_tick(w.topics, 1200), INT64_MAX);
+    assert_true(kap_str_is(w.published[1]->message, "host=b,rack=: 2"));
+    world_close(&w);
+}
+
 static void bad_aggregates(void **state)
 {
     struct world w;
@@ -132,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(publishes),
         cmocka_unit_test(aggregates),
+        cmocka_unit_test(aggregates_groups_apart),
         cmocka_unit_test(bad_aggregates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
