@@ -19,7 +19,7 @@ enum {
 #define RESEND_MAX_NS (4 * KAP_S)
 #define OFFER_AFTER_NS (20 * KAP_MS) /* ranks above 0 let the first owner's word come first */
 #define RETRY_MIN_NS (500 * KAP_MS)
-#define RETRY_MAX_NS (30 * KAP_S)
+#define RETRY_MAX_NS (15 * KAP_S)
 #define STORE_RETRY_NS (2 * KAP_S)
 
 /* A set of members, by slot. */

@@ -132,6 +132,47 @@ class Endpoints(Alerts):
         self.assertLess(sorted(delays)[-2], 0.25)
 
 
+class DownTarget(Alerts):
+    """A target that is down while 10,000 events fire, and the server is killed meanwhile."""
+    build = RELEASE
+    hosts, changes = 1000, 10
+
+    def test_all_is_delivered_in_order_after_it_is_back(self):
+        down, other = self.sink(), self.sink()
+        down.status = 503
+        self.alert('net')
+        self.handler('net', 'down', 'post', {'url': down.url})
+        self.alert('other')
+        self.handler('other', 'other', 'post', {'url': other.url})
+        for name in ('net', 'other'):
+            wait_for('the task runs', lambda n=name: self.member.get(f'/tasks/task-{n}')['executing'])
+        for i in range(self.changes):
+            self.member.write(''.join(f'net,host=h{h} v={0 if i % 2 else 20} {time.time_ns()}\n'
+                                      for h in range(self.hosts)))
+        self.write('other', 'x', 20)
+        wait_for('another handler works', lambda: len(other.deliveries) == 1, 2)
+        pending = lambda: next(v['values'] for v in self.member.get('/debug/vars')['kapacitor'].values()  # noqa: E731
+                               if v['name'] == 'kapacitor_alerts')['pending']
+        wait_for('all are pending', lambda: pending() == self.hosts * self.changes)
+        time.sleep(0.5)
+        self.member.kill()
+        self.member.start()
+        self.assertEqual(pending(), self.hosts * self.changes)
+        time.sleep(3)
+        down.status = 200
+        began = time.monotonic()
+        wait_for('all are delivered', lambda: len(down.deliveries) >= self.hosts * self.changes, 60)
+        took = time.monotonic() - began
+        print(f'{self.hosts * self.changes} events {took:.1f} s after the target was back', flush=True)
+        order = {}
+        for d in down.all():
+            order.setdefault(d.event['id'], []).append(d.event['time'])
+        self.assertEqual(len(order), self.hosts)
+        for host, times in order.items():
+            self.assertEqual(times, sorted(times), host)
+            self.assertEqual(len(set(times)), self.changes, host)
+
+
 class DeadLetters(Alerts):
     def test_what_is_refused_is_kept_listed_and_replayed(self):
         sink = self.sink()
