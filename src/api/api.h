@@ -14,6 +14,7 @@ struct kap_outputs;        /* engine/outputs.h */
 struct kap_replays;        /* replay/replay.h */
 struct kap_topics;         /* alert/topics.h */
 struct kap_config;         /* config/config.h */
+struct kap_overrides;      /* task/overrides.h */
 struct kap_topic_handlers; /* task/handlers.h */
 struct kap_stored_silences; /* task/silences.h */
 
@@ -64,6 +65,7 @@ struct kap_api {
     void (*more_stats)(void *ctx, struct kap_api_stats *w);
     void *more_stats_ctx;
     const struct kap_config *config;
+    struct kap_overrides *overrides;
     struct kap_str hostname, default_rp;
     const struct kap_clock *clock;
     int64_t started_ns; /* wall clock */

@@ -80,7 +80,7 @@ static void note(struct kap_config *c, enum kap_log_level level, const char *fmt
 
 /* --- which sections there are --- */
 
-static struct kap_config_state *find_state(const struct kap_config *c, struct kap_str name)
+struct kap_config_state *kap_config_find(const struct kap_config *c, struct kap_str name)
 {
     for (size_t i = 0; i < c->nstates; i++) {
         if (kap_str_is(name, c->states[i].def->name))
@@ -111,7 +111,7 @@ static void add_handlers(struct kap_config *c, const struct kap_handler_type *co
 {
     for (; handlers && *handlers; handlers++) {
         const struct kap_handler_type *type = *handlers;
-        if (type->section == NULL || type->config_props == NULL || find_state(c, kap_str(type->section)))
+        if (type->section == NULL || type->config_props == NULL || kap_config_find(c, kap_str(type->section)))
             continue;
         struct kap_section *def = KAP_ARENA_NEW(c->arena, struct kap_section);
         *def = (struct kap_section){
@@ -123,6 +123,7 @@ static void add_handlers(struct kap_config *c, const struct kap_handler_type *co
             .many = type->config_many,
             .has_default = type->config_many,
             .element_key = type->config_many ? handler_element_key(type) : NULL,
+            .overridable = true,
         };
         add_section(c, def);
     }
@@ -130,7 +131,7 @@ static void add_handlers(struct kap_config *c, const struct kap_handler_type *co
 
 /* --- elements --- */
 
-static size_t count_props(const struct kap_section *def)
+size_t kap_config_props(const struct kap_section *def)
 {
     size_t n = 0;
     while (def->props[n].kind != KAP_PROP_END)
@@ -143,8 +144,7 @@ void *kap_config_element_at(const struct kap_config_state *s, size_t i)
     return (char *)s->elements + i * s->def->size;
 }
 
-/* One more element, with its defaults. */
-static void add_element(struct kap_config *c, struct kap_config_state *s)
+void kap_config_add(struct kap_config *c, struct kap_config_state *s)
 {
     const size_t size = s->def->size;
     s->elements = kap_realloc(s->elements, (s->n + 1) * size);
@@ -152,7 +152,7 @@ static void add_element(struct kap_config *c, struct kap_config_state *s)
     memset(kap_config_element_at(s, s->n), 0, size);
     if (s->def->init)
         s->def->init(kap_config_element_at(s, s->n));
-    s->given_values[s->n] = KAP_ARENA_ARRAY(c->arena, const struct kap_toml *, count_props(s->def) + 1);
+    s->given_values[s->n] = KAP_ARENA_ARRAY(c->arena, const struct kap_toml *, kap_config_props(s->def) + 1);
     s->n++;
 }
 
@@ -244,8 +244,7 @@ static enum kap_status call_setter(const struct kap_prop *p, void *element, cons
     return KAP_OK;
 }
 
-/* Sets one key of an element; the message says what the value must be. */
-static enum kap_status set_value(const struct kap_prop *p, void *element, const struct kap_toml *v,
+enum kap_status kap_config_set(const struct kap_prop *p, void *element, const struct kap_toml *v,
                                  struct kap_arena *arena, struct kap_error *err)
 {
     void *at = (char *)element + p->offset;
@@ -332,7 +331,7 @@ static enum kap_status set_element(struct kap_config *c, struct kap_config_state
             unknown_key(c, s->def, pair);
             continue;
         }
-        if (set_value(p, kap_config_element_at(s, i), pair->value, c->arena, err) != KAP_OK) {
+        if (kap_config_set(p, kap_config_element_at(s, i), pair->value, c->arena, err) != KAP_OK) {
             kap_wrap(err, "%s:%d:%d: %s", c->path, pair->value->line, pair->value->column,
                      key_place(c, s->def, pair->key));
             return KAP_EINVAL;
@@ -384,7 +383,7 @@ static enum kap_status read_section(struct kap_config *c, struct kap_config_stat
     const struct kap_toml *v = pair->value;
     s->given = true;
     if (v->kind == KAP_TOML_TABLE) {
-        add_element(c, s);
+        kap_config_add(c, s);
         return set_element(c, s, s->n - 1, v, err);
     }
     if (!s->def->many && v->nitems > 1)
@@ -394,7 +393,7 @@ static enum kap_status read_section(struct kap_config *c, struct kap_config_stat
         return kap_fail(err, KAP_ELIMIT, "%s: section [[%s]] is given more than %d times", c->path,
                         s->def->name, MAX_ELEMENTS);
     for (size_t i = 0; i < v->nitems; i++) {
-        add_element(c, s);
+        kap_config_add(c, s);
         KAP_TRY(set_element(c, s, s->n - 1, v->items[i], err));
     }
     return KAP_OK;
@@ -402,12 +401,12 @@ static enum kap_status read_section(struct kap_config *c, struct kap_config_stat
 
 static enum kap_status read_sections(struct kap_config *c, const struct kap_toml *root, struct kap_error *err)
 {
-    KAP_TRY(set_element(c, find_state(c, KAP_STR("")), 0, root, err));
+    KAP_TRY(set_element(c, kap_config_find(c, KAP_STR("")), 0, root, err));
     for (size_t i = 0; i < root->npairs; i++) {
         const struct kap_toml_pair *pair = &root->pairs[i];
         if (pair->value->kind != KAP_TOML_TABLE && !pair->value->of_tables)
             continue;
-        struct kap_config_state *s = pair->key.n ? find_state(c, pair->key) : NULL;
+        struct kap_config_state *s = pair->key.n ? kap_config_find(c, pair->key) : NULL;
         if (s == NULL)
             odd_section(c, pair);
         else
@@ -415,7 +414,7 @@ static enum kap_status read_sections(struct kap_config *c, const struct kap_toml
     }
     for (size_t i = 0; i < c->nstates; i++) {
         if (c->states[i].n == 0 && (!c->states[i].def->many || c->states[i].def->has_default))
-            add_element(c, &c->states[i]);
+            kap_config_add(c, &c->states[i]);
     }
     return KAP_OK;
 }
@@ -476,11 +475,11 @@ static void demo_defaults(struct kap_config *c)
 {
     const char *home = env_get(c, "HOME");
     const char *dir = kap_arena_printf(c->arena, "%s/.kapacitor", home && *home ? home : ".");
-    struct kap_config_root *root = kap_config_element_at(find_state(c, KAP_STR("")), 0);
+    struct kap_config_root *root = kap_config_element_at(kap_config_find(c, KAP_STR("")), 0);
     root->data_dir = kap_str(dir);
-    struct kap_config_replay *replay = kap_config_element_at(find_state(c, KAP_STR("replay")), 0);
+    struct kap_config_replay *replay = kap_config_element_at(kap_config_find(c, KAP_STR("replay")), 0);
     replay->dir = kap_str(kap_arena_printf(c->arena, "%s/replay", dir));
-    struct kap_config_load *load = kap_config_element_at(find_state(c, KAP_STR("load")), 0);
+    struct kap_config_load *load = kap_config_element_at(kap_config_find(c, KAP_STR("load")), 0);
     load->dir = kap_str(kap_arena_printf(c->arena, "%s/load", dir));
 }
 
@@ -605,7 +604,7 @@ static enum kap_status env_key(struct kap_config *c, struct kap_config_state *s,
     if (st == KAP_OK && v == NULL)
         return KAP_OK;
     if (st == KAP_OK)
-        st = set_value(p, kap_config_element_at(s, i), v, c->arena, err);
+        st = kap_config_set(p, kap_config_element_at(s, i), v, c->arena, err);
     if (st != KAP_OK)
         return kap_wrap(err, "environment variable %s", name);
     s->given_values[i][k] = v;
@@ -679,14 +678,14 @@ static enum kap_status load(struct kap_config *c, const struct kap_config_args *
         KAP_TRY(read_file(c->path, &text, err));
         KAP_TRY(kap_toml_parse(kap_buf_str(&text), c->path, c->arena, &root, err));
     }
-    add_element(c, find_state(c, KAP_STR("")));
+    kap_config_add(c, kap_config_find(c, KAP_STR("")));
     KAP_TRY(read_sections(c, root, err));
     if (c->path == NULL)
         demo_defaults(c);
     KAP_TRY(apply_environment(c, err));
     note_missing(c);
     if (args->hostname && *args->hostname) {
-        struct kap_config_root *top = kap_config_element_at(find_state(c, KAP_STR("")), 0);
+        struct kap_config_root *top = kap_config_element_at(kap_config_find(c, KAP_STR("")), 0);
         top->hostname = kap_str(kap_arena_strdup(c->arena, args->hostname));
     }
     return check(c, args->strict, err);
@@ -740,7 +739,7 @@ size_t kap_config_notes(const struct kap_config *c, const struct kap_config_note
 
 const void *kap_config_elements(const struct kap_config *c, const char *name, size_t *ret_n)
 {
-    const struct kap_config_state *s = find_state(c, kap_str(name));
+    const struct kap_config_state *s = kap_config_find(c, kap_str(name));
     *ret_n = s ? s->n : 0;
     return s && s->n > 0 ? s->elements : NULL;
 }
@@ -753,7 +752,7 @@ const void *kap_config_section(const struct kap_config *c, const char *name)
 
 bool kap_config_given(const struct kap_config *c, const char *name)
 {
-    const struct kap_config_state *s = find_state(c, kap_str(name));
+    const struct kap_config_state *s = kap_config_find(c, kap_str(name));
     return s && s->given;
 }
 

@@ -29,6 +29,7 @@ struct kap_section {
     bool many;                    /* [[name]]; [name] is one element */
     bool has_default;             /* many: there is one element with defaults when the file has none */
     const char *element_key;      /* the option that names an element: "endpoint" */
+    bool overridable;             /* the API may change it while the server runs */
 };
 
 struct kap_config_args {
@@ -66,6 +67,28 @@ void kap_config_print(const struct kap_config *c, struct kap_buf *out);
  * their names as a JSON array. False: no such element. */
 bool kap_config_show(const struct kap_config *c, const char *section, size_t element, struct kap_buf *options,
                      struct kap_buf *redacted);
+
+/* --- overrides: what was set through the API, on top of file and environment --- */
+
+struct json_t; /* jansson */
+
+struct kap_config_change {
+    struct kap_str section, element; /* element: the value of the section's key; "" where it has none */
+    bool create;                     /* one more element, of this name */
+    const struct json_t *options;    /* object: option and value */
+};
+
+/* `base` with the changes applied, as a configuration of its own; owned. `base` must outlive it. The message is
+ * the reference's: "failed to override configuration talk/: unknown options [x] in section talk". */
+enum kap_status kap_config_override(const struct kap_config *base, const struct kap_config_change *changes,
+                                    size_t n, struct kap_config **ret, struct kap_error *err);
+/* The i-th section that can be overridden, in byte order of the names; NULL past the end. */
+const struct kap_section *kap_config_overridable(const struct kap_config *c, size_t i);
+/* The i-th element of a section in byte order of their names; false past the end. *ret_element is its index for
+ * kap_config_show(). */
+bool kap_config_element_name(const struct kap_config *c, const char *section, size_t i, struct kap_str *ret_name,
+                             size_t *ret_element);
+
 /* "host:port" that others reach a service at: `advertise` as it is, else `hostname` and the port of `bind`.
  */
 void kap_config_advertise(struct kap_str advertise, struct kap_str bind, struct kap_str hostname,

@@ -22,6 +22,13 @@ struct kap_config {
     size_t nnotes, notes_cap;
 };
 
+struct kap_config_state *kap_config_find(const struct kap_config *c, struct kap_str section); /* NULL: none */
+/* One more element, with its defaults. */
+void kap_config_add(struct kap_config *c, struct kap_config_state *s);
+/* Sets one key of an element; the message says what the value must be. */
+enum kap_status kap_config_set(const struct kap_prop *p, void *element, const struct kap_toml *v,
+                               struct kap_arena *arena, struct kap_error *err);
+size_t kap_config_props(const struct kap_section *def); /* how many there are */
 void *kap_config_element_at(const struct kap_config_state *s, size_t i);
 
 #endif

@@ -472,6 +472,7 @@ static const struct kap_section influxdb_section = {
     .many = true,
     .has_default = true,
     .element_key = "name",
+    .overridable = true,
 };
 
 const struct kap_section *const kap_config_sections[] = {

@@ -16,6 +16,7 @@ struct recent {
 
 struct kap_alerts {
     struct kap_alerts_options opts;
+    const struct kap_overrides *overrides; /* NULL until the definitions can be read */
     struct kap_cluster *cluster;
     struct kap_alert_db *db;
     struct kap_topics *topics;
@@ -423,7 +424,12 @@ static void handler_env(void *ctx, const struct kap_handler_type *type, struct k
                                      .cluster_id = kap_str(a->opts.identity->cluster_id), .ctx = a, .publish = publish };
     ret->api_url = kap_buf_str(&a->api_url);
     if (type->section)
-        ret->config = kap_config_elements(a->opts.config, type->section, &ret->nconfigs);
+        ret->config = kap_config_elements(a->overrides ? kap_overrides_config(a->overrides) : a->opts.config, type->section, &ret->nconfigs);
+}
+
+void kap_alerts_overrides(struct kap_alerts *a, const struct kap_overrides *overrides)
+{
+    a->overrides = overrides;
 }
 
 /* --- timers --- */

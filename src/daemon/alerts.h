@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "daemon/cluster.h"
 #include "daemon/loop.h"
+#include "task/overrides.h"
 
 struct kap_alerts;
 
@@ -29,6 +30,9 @@ void kap_alerts_start(struct kap_alerts *a, struct kap_cluster *cluster);
 void kap_alerts_drain(struct kap_alerts *a, void (*done)(void *ctx), void *ctx);
 void kap_alerts_close(struct kap_alerts *a); /* timers; the loop's thread */
 void kap_alerts_free(struct kap_alerts *a);  /* after the loop has drained; NULL is fine */
+
+/* Before handlers are defined: what they see of the configuration from then on. Borrowed. */
+void kap_alerts_overrides(struct kap_alerts *a, const struct kap_overrides *overrides);
 
 struct kap_topics *kap_alerts_topics(struct kap_alerts *a);
 void kap_alerts_dead_letters(struct kap_alerts *a, struct kap_api_dead_letters *ret);

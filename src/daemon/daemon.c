@@ -29,6 +29,7 @@ struct daemon {
     bool identity_open;
     struct kap_alerts *alerts;
     struct kap_catalog_definitions *definitions;
+    struct kap_overrides *overrides;
     struct kap_cluster *cluster;
     struct kap_outputs *outputs;
     struct kap_influxdb *influxdb;
@@ -214,8 +215,15 @@ static enum kap_status open_engine(struct daemon *d, struct kap_error *err)
     d->outputs = kap_outputs_new();
     d->services.alerts = d->alerts;
     d->services.outputs = d->outputs;
-    d->services.influxdb = d->influxdb = kap_daemon_influxdb(d->config);
-    d->services.config = d->config;
+    const struct kap_config_override *override = kap_config_section(d->config, "config-override");
+    const struct kap_overrides_options overrides = {
+        .base = d->config, .definitions = kap_catalog_definitions_api(d->definitions),
+        .skip = d->root->skip_config_overrides || !override->enabled,
+    };
+    KAP_TRY(kap_overrides_new(&overrides, &d->overrides, err));
+    kap_alerts_overrides(d->alerts, d->overrides);
+    d->services.overrides = d->overrides;
+    d->services.influxdb = d->influxdb = kap_daemon_influxdb(kap_overrides_config(d->overrides));
     kap_daemon_services_init(&d->services, &kap_clock_system, d->root->hostname, &d->identity);
     const struct kap_engine_options engine = { .clock = &kap_clock_system, .services = &d->services.api };
     KAP_TRY(kap_engine_new(&engine, &d->engine, err));
@@ -275,6 +283,7 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
         .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .replays = d->replays,
         .topics = kap_alerts_topics(d->alerts), .handlers = d->handlers, .silences = d->silences,
         .dead_letters = &d->api_dead_letters, .cluster = &d->api_cluster, .config = d->config,
+        .overrides = d->overrides,
         .hostname = d->root->hostname,
         .default_rp = d->root->default_retention_policy, .clock = &kap_clock_system,
         .started_ns = kap_clock_wall(&kap_clock_system), .more_stats = more_stats, .more_stats_ctx = d,
@@ -330,6 +339,7 @@ static void close_all(struct daemon *d)
         kap_loop_drain(d->loop);
     kap_cluster_free(d->cluster);
     kap_alerts_free(d->alerts);
+    kap_overrides_free(d->overrides);
     kap_catalog_definitions_free(d->definitions);
     kap_outputs_free(d->outputs);
     kap_daemon_services_done(&d->services);

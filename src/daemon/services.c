@@ -68,7 +68,7 @@ static const struct kap_httppost_endpoint *httppost_endpoint(void *ctx, struct k
 {
     const struct kap_daemon_services *s = ctx;
     size_t n;
-    const struct kap_httppost_endpoint *endpoints = kap_config_elements(s->config, "httppost", &n);
+    const struct kap_httppost_endpoint *endpoints = kap_config_elements(kap_overrides_config(s->overrides), "httppost", &n);
     for (size_t i = 0; i < n; i++)
         if (kap_str_eq(endpoints[i].endpoint, name))
             return &endpoints[i];

@@ -14,7 +14,7 @@ struct kap_daemon_services {
     struct kap_outputs *outputs;
     struct kap_influxdb *influxdb;
     struct kap_engine *engine; /* set once it exists */
-    const struct kap_config *config;
+    struct kap_overrides *overrides;
 };
 
 /* Fills `api` from the other members, which are set before; kap_daemon_services_done() gives back what it made. */

@@ -28,6 +28,7 @@ const struct kap_handler_type *const kap_handler_types[] = {
 #ifdef KAP_WITH_SNMP
     &kap_handler_snmptrap,
 #endif
+    &kap_handler_talk,
     &kap_handler_tcp,
     &kap_handler_teams,
     &kap_handler_telegram,
