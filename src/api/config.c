@@ -16,7 +16,9 @@ static struct target read_target(const struct kap_request *rq)
     const struct kap_str tail = kap_request_tail(rq);
     const char *slash = memchr(tail.p, '/', tail.n);
     const size_t n = slash ? (size_t)(slash - tail.p) : tail.n;
-    struct target t = { .section = kap_strn(tail.p, n), .element = KAP_STR(""), .has_element = slash != NULL && n > 0 };
+    struct target t = { .section = kap_strn(tail.p, n),
+                        .element = KAP_STR(""),
+                        .has_element = slash != NULL && n > 0 };
     if (slash)
         t.element = kap_strn(slash + 1, tail.n - n - 1);
     return t;
@@ -147,9 +149,10 @@ static void update(void *ctx, struct kap_request *rq)
         kap_reply_error(rq, 400, "failed to decode JSON:%s", problem.p);
         return;
     }
-    const enum kap_status st = json_is_object(json) || json_is_null(json)
-                                   ? kap_overrides_update(api->overrides, t.section, t.element, t.has_element, json, &err)
-                                   : kap_fail(&err, KAP_EINVAL, "failed to decode JSON: an update must be an object");
+    const enum kap_status st =
+        json_is_object(json) || json_is_null(json)
+            ? kap_overrides_update(api->overrides, t.section, t.element, t.has_element, json, &err)
+            : kap_fail(&err, KAP_EINVAL, "failed to decode JSON: an update must be an object");
     json_decref(json);
     if (st == KAP_OK)
         kap_reply(rq, 204);
@@ -158,9 +161,7 @@ static void update(void *ctx, struct kap_request *rq)
 }
 
 const struct kap_route kap_routes_config[] = {
-    { "GET", "/config", list, 0, 0 },
-    { "GET", "/config/", show, 0, 0 },
-    { "POST", "/config", update, 0, 0 },
-    { "POST", "/config/", update, 0, 0 },
+    { "GET", "/config", list, 0, 0 },    { "GET", "/config/", show, 0, 0 },
+    { "POST", "/config", update, 0, 0 }, { "POST", "/config/", update, 0, 0 },
     { NULL, NULL, NULL, 0, 0 },
 };

@@ -632,16 +632,6 @@ static enum kap_status apply_environment(struct kap_config *c, struct kap_error 
 
 /* --- all of it --- */
 
-/* What is asked for and would be missed. */
-static void note_missing(struct kap_config *c)
-{
-    const struct kap_config_http *http = kap_config_section(c, "http");
-    if (http->auth_enabled)
-        note(c, KAP_LOG_WARN,
-             "%s: [http] auth-enabled is not supported yet: whoever reaches the API may use it",
-             c->path ? c->path : "configuration");
-}
-
 static enum kap_status check(struct kap_config *c, bool strict, struct kap_error *err)
 {
     if (strict && c->nnotes > 0) {
@@ -659,6 +649,12 @@ static enum kap_status check(struct kap_config *c, bool strict, struct kap_error
     if (alert->delay_per_member_ns <= 0 || alert->full_sync_interval_ns <= 0)
         return kap_fail(err, KAP_EINVAL,
                         "[alert] delay-per-member and full-sync-interval must be more than 0");
+    /* nobody must believe in a protection that is not there */
+    if (http->auth_enabled)
+        return kap_fail(err, KAP_EINVAL,
+                        "%s: [http] auth-enabled: this server has no users yet and would let anybody in; put a proxy that asks "
+                        "for credentials in front of it and set auth-enabled = false",
+                        c->path ? c->path : "configuration");
     if (http->max_write_bytes <= 0 || http->max_connections <= 0)
         return kap_fail(err, KAP_EINVAL, "[http] max-write-size and max-connections must be more than 0");
     for (size_t i = 0; i < cluster->roles.n; i++) {
@@ -683,7 +679,6 @@ static enum kap_status load(struct kap_config *c, const struct kap_config_args *
     if (c->path == NULL)
         demo_defaults(c);
     KAP_TRY(apply_environment(c, err));
-    note_missing(c);
     if (args->hostname && *args->hostname) {
         struct kap_config_root *top = kap_config_element_at(kap_config_find(c, KAP_STR("")), 0);
         top->hostname = kap_str(kap_arena_strdup(c->arena, args->hostname));

@@ -56,10 +56,12 @@ static void convert_pairs(struct kap_toml *t, const json_t *v, struct kap_arena 
     const char *key;
     json_t *value;
     t->pairs = KAP_ARENA_ARRAY(arena, struct kap_toml_pair, json_object_size(v) + 1);
-    json_object_foreach((json_t *)(uintptr_t)v, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, value)
+    {
         struct kap_toml *item = convert_any(value, arena, depth);
         if (item)
-            t->pairs[t->npairs++] = (struct kap_toml_pair){ .key = kap_str(kap_arena_strdup(arena, key)), .value = item };
+            t->pairs[t->npairs++] =
+                (struct kap_toml_pair){ .key = kap_str(kap_arena_strdup(arena, key)), .value = item };
     }
 }
 
@@ -166,7 +168,8 @@ static struct kap_str name_of(const struct kap_config_state *s, size_t i)
 }
 
 /* Defaults, then all that was given: setters of tables add to what is there, so a change starts over. */
-static enum kap_status rebuild(struct kap_config *c, struct kap_config_state *s, size_t i, struct kap_error *err)
+static enum kap_status rebuild(struct kap_config *c, struct kap_config_state *s, size_t i,
+                               struct kap_error *err)
 {
     void *element = kap_config_element_at(s, i);
     memset(element, 0, s->def->size);
@@ -187,12 +190,14 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum kap_status check_names(const struct kap_section *def, const json_t *options, struct kap_error *err)
+static enum kap_status check_names(const struct kap_section *def, const json_t *options,
+                                   struct kap_error *err)
 {
     const char *key, **unknown = KAP_ARRAY(const char *, json_object_size(options) + 1);
     json_t *value;
     size_t n = 0;
-    json_object_foreach((json_t *)(uintptr_t)options, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)options, key, value)
+    {
         const struct kap_prop *p = def->props;
         while (p->kind != KAP_PROP_END && (p->option == NULL || strcmp(p->option, key) != 0))
             p++;
@@ -204,7 +209,8 @@ static enum kap_status check_names(const struct kap_section *def, const json_t *
     for (size_t i = 0; i < n; i++)
         kap_buf_addf(&names, "%s%s", i ? " " : "", unknown[i]);
     kap_free(unknown);
-    return n == 0 ? KAP_OK : kap_fail(err, KAP_EINVAL, "unknown options [%s] in section %s", names.p, def->name);
+    return n == 0 ? KAP_OK
+                  : kap_fail(err, KAP_EINVAL, "unknown options [%s] in section %s", names.p, def->name);
 }
 
 static enum kap_status change_element(struct kap_config *c, struct kap_config_state *s, size_t i,
@@ -230,7 +236,8 @@ static enum kap_status change_element(struct kap_config *c, struct kap_config_st
     return rebuild(c, s, i, err);
 }
 
-static enum kap_status apply(struct kap_config *c, const struct kap_config_change *change, struct kap_error *err)
+static enum kap_status apply(struct kap_config *c, const struct kap_config_change *change,
+                             struct kap_error *err)
 {
     struct kap_config_state *s = kap_config_find(c, change->section);
     if (s == NULL || !s->def->overridable)
@@ -239,12 +246,13 @@ static enum kap_status apply(struct kap_config *c, const struct kap_config_chang
     while (i < s->n && !kap_str_eq(name_of(s, i), change->element))
         i++;
     if (change->create && i < s->n)
-        return kap_fail(err, KAP_EINVAL, "there is an element \"%.*s\" already", KAP_STR_ARG(change->element));
+        return kap_fail(err, KAP_EINVAL, "there is an element \"%.*s\" already",
+                        KAP_STR_ARG(change->element));
     if (change->create)
         kap_config_add(c, s);
     else if (i == s->n)
-        return kap_fail(err, KAP_EINVAL, "unknown element \"%.*s\" in section %s", KAP_STR_ARG(change->element),
-                        s->def->name);
+        return kap_fail(err, KAP_EINVAL, "unknown element \"%.*s\" in section %s",
+                        KAP_STR_ARG(change->element), s->def->name);
     s->given = true;
     return change_element(c, s, i, change, err);
 }
@@ -274,8 +282,8 @@ static struct kap_config *copy(const struct kap_config *base)
     return c;
 }
 
-enum kap_status kap_config_override(const struct kap_config *base, const struct kap_config_change *changes, size_t n,
-                                    struct kap_config **ret, struct kap_error *err)
+enum kap_status kap_config_override(const struct kap_config *base, const struct kap_config_change *changes,
+                                    size_t n, struct kap_config **ret, struct kap_error *err)
 {
     struct kap_config *c = copy(base);
     for (size_t i = 0; i < n; i++) {
@@ -308,8 +316,8 @@ const struct kap_section *kap_config_overridable(const struct kap_config *c, siz
     return at;
 }
 
-bool kap_config_element_name(const struct kap_config *c, const char *section, size_t i, struct kap_str *ret_name,
-                             size_t *ret_element)
+bool kap_config_element_name(const struct kap_config *c, const char *section, size_t i,
+                             struct kap_str *ret_name, size_t *ret_element)
 {
     const struct kap_config_state *s = kap_config_find(c, kap_str(section));
     for (size_t e = 0; s && e < s->n; e++) {

@@ -26,8 +26,9 @@ static void config_init(void *config)
     kap_props_empty(config, config_props);
 }
 
-static enum kap_status build(const void *options, const struct kap_handler_env *env, const struct kap_event *ev,
-                             struct kap_arena *arena, struct kap_http_out *ret, struct kap_error *err)
+static enum kap_status build(const void *options, const struct kap_handler_env *env,
+                             const struct kap_event *ev, struct kap_arena *arena, struct kap_http_out *ret,
+                             struct kap_error *err)
 {
     const struct config *c = env->config;
     if (!c || env->nconfigs == 0 || !c->enabled)

@@ -65,7 +65,8 @@ static bool read_one(void *ctx, struct kap_str id, struct kap_str text)
         return true;
     }
     json_decref(json);
-    kap_log(KAP_LOG_ERROR, "config-override", "a stored override is damaged and has no effect", kap_kv_n("id", id));
+    kap_log(KAP_LOG_ERROR, "config-override", "a stored override is damaged and has no effect",
+            kap_kv_n("id", id));
     return true;
 }
 
@@ -100,7 +101,8 @@ static struct kap_config *build(const struct kap_overrides *o, const struct list
         struct kap_config *more;
         v[used] = l->v[i].change;
         if (kap_config_override(o->opt.base, v, used + 1, &more, &err) != KAP_OK) {
-            kap_log(KAP_LOG_ERROR, "config-override", "a stored override has no effect", kap_kv_s("err", err.msg));
+            kap_log(KAP_LOG_ERROR, "config-override", "a stored override has no effect",
+                    kap_kv_s("err", err.msg));
             continue;
         }
         kap_config_free(c);
@@ -237,7 +239,8 @@ static enum kap_status name_of_new(const struct kap_overrides *o, const struct a
                                    struct kap_error *err)
 {
     const struct kap_section *def = NULL;
-    for (size_t i = 0; (def = kap_config_overridable(o->opt.base, i)) && !kap_str_is(a->section, def->name); i++)
+    for (size_t i = 0; (def = kap_config_overridable(o->opt.base, i)) && !kap_str_is(a->section, def->name);
+         i++)
         continue;
     if (def == NULL)
         return kap_fail(err, KAP_EINVAL, "unknown section \"%.*s\"", KAP_STR_ARG(a->section));
@@ -263,8 +266,8 @@ static struct item *find(const struct list *l, const char *id)
 }
 
 /* Would the section still be sound? Overrides of other sections are not looked at. */
-static enum kap_status try_section(const struct kap_overrides *o, const struct list *l, struct kap_str section,
-                                   struct kap_error *err)
+static enum kap_status try_section(const struct kap_overrides *o, const struct list *l,
+                                   struct kap_str section, struct kap_error *err)
 {
     struct kap_config *c;
     size_t n, used = 0;
@@ -313,10 +316,12 @@ static json_t *changed(const struct item *old, const struct action *a)
     return json_pack("{s:b, s:o}", "create", old && old->change.create, "options", options);
 }
 
-static enum kap_status store(struct kap_overrides *o, const char *id, const json_t *json, struct kap_error *err)
+static enum kap_status store(struct kap_overrides *o, const char *id, const json_t *json,
+                             struct kap_error *err)
 {
     struct kap_definitions *d = o->opt.definitions;
-    if (json_object_size(json_object_get(json, "options")) == 0 && !json_is_true(json_object_get(json, "create")))
+    if (json_object_size(json_object_get(json, "options")) == 0 &&
+        !json_is_true(json_object_get(json, "create")))
         return d->drop(d->ctx, KAP_DEFINITION_CONFIG, kap_str(id), err);
     KAP_AUTO_FREE char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
     return d->put(d->ctx, KAP_DEFINITION_CONFIG, kap_str(id), kap_str(text), err);
@@ -332,7 +337,8 @@ static enum kap_status change_element(struct kap_overrides *o, struct list *l, c
     struct item *old = find(l, id);
     if (old && json_object_size(a->add) > 0)
         return kap_fail(err, KAP_EINVAL,
-                        "failed to apply update: cannot add new override, override already exists for %s", id);
+                        "failed to apply update: cannot add new override, override already exists for %s",
+                        id);
     if (old == NULL && l->n >= MAX_OVERRIDES)
         return kap_fail(err, KAP_ELIMIT, "there are %d overrides already", MAX_OVERRIDES);
     json_t *json = changed(old, a);
@@ -352,15 +358,20 @@ static enum kap_status change_element(struct kap_overrides *o, struct list *l, c
 enum kap_status kap_overrides_update(struct kap_overrides *o, struct kap_str section, struct kap_str element,
                                      bool has_element, const struct json_t *json, struct kap_error *err)
 {
-    const struct action a = { .section = section, .element = element, .has_element = has_element,
-                              .set = json_object_get(json, "set"), .del = json_object_get(json, "delete"),
-                              .add = json_object_get(json, "add"), .remove = json_object_get(json, "remove") };
+    const struct action a = { .section = section,
+                              .element = element,
+                              .has_element = has_element,
+                              .set = json_object_get(json, "set"),
+                              .del = json_object_get(json, "delete"),
+                              .add = json_object_get(json, "add"),
+                              .remove = json_object_get(json, "remove") };
     if (check_action(&a, err) != KAP_OK) {
         kap_wrap(err, "failed to apply update: invalid update action");
         return KAP_EINVAL;
     }
     if (o->opt.skip)
-        return kap_fail(err, KAP_ESTATE, "skip-config-overrides is set: the configuration cannot be changed here");
+        return kap_fail(err, KAP_ESTATE,
+                        "skip-config-overrides is set: the configuration cannot be changed here");
     struct list l = { 0 };
     pthread_mutex_lock(&o->change);
     enum kap_status st = read_all(o, &l, err);

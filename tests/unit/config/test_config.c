@@ -173,8 +173,8 @@ static void what_is_not_known_is_noted_and_refused_in_strict_mode(void **state)
     assert_int_equal(load_with(text, NULL, true, &c, &err), KAP_EINVAL);
     assert_non_null(strstr(err.msg, "bind-adress"));
     assert_non_null(strstr(err.msg, "kubernetes"));
-    assert_int_equal(load_with("[http]\nauth-enabled = true\n", NULL, true, &c, &err), KAP_EINVAL);
-    assert_non_null(strstr(err.msg, "[http] auth-enabled is not supported yet"));
+    assert_int_equal(load_with("[http]\nauth-enabled = true\n", NULL, false, &c, &err), KAP_EINVAL);
+    assert_non_null(strstr(err.msg, "[http] auth-enabled: this server has no users yet"));
     assert_int_equal(load_with("[http]\n", NULL, true, &c, &err), KAP_OK);
     kap_config_free(c);
 }
