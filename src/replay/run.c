@@ -110,24 +110,36 @@ static enum kap_status influxdb_create(void *ctx, struct kap_str cluster, struct
     return r->real->influxdb_create(r->real->ctx, cluster, db, rp, err);
 }
 
+static size_t alert_globals(void *ctx, const struct kap_graph_node *node, bool *changes_only)
+{
+    const struct run *r = ctx;
+    return r->real->alert_globals ? r->real->alert_globals(r->real->ctx, node, changes_only) : 0;
+}
+
+/* One by one: a service that is not named here would get the wrong context. */
 static void set_services(struct run *r)
 {
-    r->services = *r->real;
-    r->services.ctx = r;
-    r->services.clock = r->real_clock ? r->real->clock : NULL; /* NULL: the rig's own, moved by the data */
-    r->services.scope = r->job->replay.id;
-    r->services.alert_restore = alert_restore;
-    r->services.alert_collect = alert_collect;
-    r->services.alert_open = alert_open;
-    r->services.alert_close = alert_close;
-    r->services.alert_forget = NULL;
-    r->services.publish = publish;
-    r->services.unpublish = unpublish;
-    r->services.loopback = loopback;
-    r->services.http = http;
-    r->services.httppost_endpoint = httppost_endpoint;
-    r->services.influxdb_write = influxdb_write;
-    r->services.influxdb_create = influxdb_create;
+    const struct kap_services *real = r->real;
+    r->services = (struct kap_services){
+        .ctx = r,
+        .clock = r->real_clock ? real->clock : NULL, /* NULL: the rig's own, moved by the data */
+        .hostname = real->hostname,
+        .server_id = real->server_id,
+        .cluster_id = real->cluster_id,
+        .scope = r->job->replay.id,
+        .alert_restore = alert_restore,
+        .alert_collect = alert_collect,
+        .alert_globals = alert_globals,
+        .alert_open = alert_open,
+        .alert_close = alert_close,
+        .publish = publish,
+        .unpublish = unpublish,
+        .loopback = loopback,
+        .http = http,
+        .httppost_endpoint = httppost_endpoint,
+        .influxdb_write = influxdb_write,
+        .influxdb_create = influxdb_create,
+    };
 }
 
 /* --- time --- */
