@@ -139,6 +139,10 @@ static int delete_objects(struct kap_client *c, const struct kap_command *self, 
         st = delete_listed(c, "/tasks", "tasks", args + 1, n - 1, "&fields=link", "task", &err);
     else if (strcmp(kind, "templates") == 0)
         st = delete_listed(c, "/templates", "templates", args + 1, n - 1, "&fields=link", "template", &err);
+    else if (strcmp(kind, "recordings") == 0)
+        st = delete_listed(c, "/recordings", "recordings", args + 1, n - 1, "&fields=link", "recording", &err);
+    else if (strcmp(kind, "replays") == 0)
+        st = delete_listed(c, "/replays", "replays", args + 1, n - 1, "&fields=link", "replay", &err);
     else if (strcmp(kind, "topics") == 0)
         st = delete_unpaged(c, "/alerts/topics", "topics", args + 1, n - 1, "topic", &err);
     else if (strcmp(kind, "topic-handlers") == 0 && n < 3)
@@ -151,7 +155,9 @@ static int delete_objects(struct kap_client *c, const struct kap_command *self, 
         st = delete_unpaged(c, path.p, "handlers", args + 2, n - 2, "handler", &err);
     } else
         st = kap_fail(&err, KAP_EINVAL,
-                      "cannot delete '%s', it must be tasks, templates, topics or topic-handlers", kind);
+                      "cannot delete '%s', it must be tasks, templates, recordings, replays, topics or "
+                      "topic-handlers",
+                      kind);
     return st == KAP_OK ? 0 : kap_program_failed(&err);
 }
 
@@ -160,8 +166,8 @@ const struct kap_command kap_change_commands[] = {
     { "disable", "Stop tasks.", "TASK-ID-OR-PATTERN...", NULL, change },
     { "reload", "Stop tasks and start them with their present definition.", "TASK-ID-OR-PATTERN...", NULL,
       change },
-    { "delete", "Delete tasks, templates, topics or topic handlers.",
-      "tasks|templates|topics ID-OR-PATTERN...\n       kapacitor delete topic-handlers TOPIC "
+    { "delete", "Delete tasks, templates, recordings, replays, topics or topic handlers.",
+      "tasks|templates|recordings|replays|topics ID-OR-PATTERN...\n       kapacitor delete topic-handlers TOPIC "
       "ID-OR-PATTERN...",
       NULL, delete_objects },
     { 0 },

@@ -71,7 +71,7 @@ static int list(struct kap_client *c, const struct kap_command *self, char **arg
     json_t *all = NULL;
     void (*format)(const json_t *, struct kap_buf *) = NULL;
     if (n == 0)
-        return kap_command_misused(self, "Must specify 'tasks', 'templates', 'topics' or 'topic-handlers'");
+        return kap_command_misused(self, "Must specify 'tasks', 'templates', 'recordings', 'replays', 'topics' or 'topic-handlers'");
     const char *kind = args[0];
     if (strcmp(kind, "tasks") == 0) {
         st = kap_command_list(c, "/tasks", "tasks", args + 1, n - 1, task_fields, &all, &err);
@@ -80,6 +80,14 @@ static int list(struct kap_client *c, const struct kap_command *self, char **arg
         st = kap_command_list(c, "/templates", "templates", args + 1, n - 1, "&fields=type&fields=vars", &all,
                               &err);
         format = kap_format_templates;
+    } else if (strcmp(kind, "recordings") == 0) {
+        st = kap_command_list(c, "/recordings", "recordings", args + 1, n - 1,
+                              "&fields=type&fields=size&fields=date&fields=status", &all, &err);
+        format = kap_format_recordings;
+    } else if (strcmp(kind, "replays") == 0) {
+        st = kap_command_list(c, "/replays", "replays", args + 1, n - 1,
+                              "&fields=task&fields=recording&fields=status&fields=clock&fields=date", &all, &err);
+        format = kap_format_replays;
     } else if (strcmp(kind, "topics") == 0) {
         st = list_topics(c, args + 1, n - 1, &all, &err);
         format = kap_format_topics;
@@ -88,7 +96,8 @@ static int list(struct kap_client *c, const struct kap_command *self, char **arg
         format = kap_format_topic_handlers;
     } else {
         st = kap_fail(&err, KAP_EINVAL,
-                      "cannot list '%s' did you mean 'tasks', 'templates', 'topics' or 'topic-handlers'?",
+                      "cannot list '%s' did you mean 'tasks', 'templates', 'recordings', 'replays', 'topics' or "
+                      "'topic-handlers'?",
                       kind);
     }
     if (st != KAP_OK)
@@ -199,7 +208,7 @@ static int show_topic_handler(struct kap_client *c, const struct kap_command *se
 
 const struct kap_command kap_show_commands[] = {
     { "list", "List tasks, templates, topics or topic handlers.",
-      "tasks|templates|topics [ID-OR-PATTERN...]\n       kapacitor list topic-handlers [TOPIC "
+      "tasks|templates|recordings|replays|topics [ID-OR-PATTERN...]\n       kapacitor list topic-handlers [TOPIC "
       "[ID-OR-PATTERN...]]",
       NULL, list },
     { "show", "Show a task.", "[-replay REPLAY-ID] TASK-ID", show_flags, show },

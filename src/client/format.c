@@ -203,6 +203,57 @@ void kap_format_templates(const json_t *templates, struct kap_buf *out)
     print_table(t, out);
 }
 
+/* "82 B", "1.2 kB", "10 MB" */
+static void size(int64_t bytes, struct kap_buf *out)
+{
+    static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
+    if (bytes < 10) {
+        kap_buf_addf(out, "%lld B", (long long)bytes);
+        return;
+    }
+    double v = (double)bytes;
+    size_t unit = 0;
+    for (; v >= 1000 && unit + 1 < KAP_COUNT(units); unit++)
+        v /= 1000;
+    const double rounded = (double)(int64_t)(v * 10 + 0.5) / 10;
+    kap_buf_addf(out, unit > 0 && rounded < 10 ? "%.1f %s" : "%.0f %s", rounded, units[unit]);
+}
+
+void kap_format_recordings(const json_t *recordings, struct kap_buf *out)
+{
+    static const struct kap_column columns[] = {
+        { "ID", 3, false, false }, { "Type", 8, true, false }, { "Status", 10, true, false }, { "Size", 10, true, false },
+        { "Date", 23, true, false },
+    };
+    struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
+    for (size_t i = 0; i < json_array_size(recordings); i++) {
+        const json_t *v = json_array_get(recordings, i);
+        KAP_AUTO_BUF struct kap_buf bytes = { 0 };
+        KAP_AUTO_BUF struct kap_buf when = { 0 };
+        size(number(v, "size"), &bytes);
+        date(text(v, "date"), true, &when);
+        kap_table_row(t, (const char *[]){ text(v, "id"), text(v, "type"), text(v, "status"), bytes.p, when.p });
+    }
+    print_table(t, out);
+}
+
+void kap_format_replays(const json_t *replays, struct kap_buf *out)
+{
+    static const struct kap_column columns[] = {
+        { "ID", 3, false, false }, { "Task", 5, false, false }, { "Recording", 10, false, false }, { "Status", 9, true, false },
+        { "Clock", 8, true, false }, { "Date", 23, true, false },
+    };
+    struct kap_table *t = kap_table_new(columns, KAP_COUNT(columns));
+    for (size_t i = 0; i < json_array_size(replays); i++) {
+        const json_t *v = json_array_get(replays, i);
+        KAP_AUTO_BUF struct kap_buf when = { 0 };
+        date(text(v, "date"), true, &when);
+        kap_table_row(t, (const char *[]){ text(v, "id"), text(v, "task"), text(v, "recording"), text(v, "status"),
+                                           text(v, "clock"), when.p });
+    }
+    print_table(t, out);
+}
+
 void kap_format_topics(const json_t *topics, struct kap_buf *out)
 {
     static const struct kap_column columns[] = { { "ID", 3, false, false },

@@ -9,6 +9,8 @@
 
 void kap_format_tasks(const json_t *tasks, struct kap_buf *out);         /* array; sorted by ID */
 void kap_format_templates(const json_t *templates, struct kap_buf *out); /* array; sorted by ID */
+void kap_format_recordings(const json_t *recordings, struct kap_buf *out); /* array; in its order */
+void kap_format_replays(const json_t *replays, struct kap_buf *out);       /* array; in its order */
 void kap_format_topics(const json_t *topics, struct kap_buf *out);
 /* Array of {"topic", "id", "kind"}. */
 void kap_format_topic_handlers(const json_t *handlers, struct kap_buf *out);

@@ -185,6 +185,8 @@ static enum kap_status resolve(struct kap_lambda *l, const struct kap_lambda_env
         const struct kap_str *tag = find_tag(ref, env->tags);
         if (field && tag)
             return kap_fail(err, KAP_EINVAL, "cannot have field and tags with same name \"%s\"", ref->name->s);
+        if (field && field->type == KAP_MISSING) /* a null that a join has filled in: not even isPresent() takes it */
+            return kap_fail(err, KAP_EINVAL, "reference \"%s\" is null", ref->name->s);
         if (field)
             *value = *field;
         else if (tag)

@@ -1,6 +1,7 @@
 /* A replay: a private run of a task, fed from a recording or from answers to queries. */
 #include "replay/internal.h"
 
+#include "alert/inhibit.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/rig.h"
@@ -24,6 +25,7 @@ struct run {
     struct kap_job *job;
     struct kap_services services; /* the real ones but for a few; ctx is this */
     const struct kap_services *real;
+    struct kap_inhibitors *inhibitors; /* its own: a replay keeps no live alert quiet */
     struct kap_rig *rig;
     bool recording_time, real_clock, started;
     int64_t zero_ns; /* when it began */
@@ -127,6 +129,7 @@ static void set_services(struct run *r)
         .server_id = real->server_id,
         .cluster_id = real->cluster_id,
         .scope = r->job->replay.id,
+        .inhibitors = r->inhibitors,
         .alert_restore = alert_restore,
         .alert_collect = alert_collect,
         .alert_globals = alert_globals,
@@ -384,6 +387,7 @@ enum kap_status kap_job_replay(struct kap_job *job, struct kap_buf *stats, struc
     r->real_clock = job->replay.real_clock;
     r->zero_ns = kap_clock_wall(job->owner->opt.clock);
     r->last = &r->first;
+    r->inhibitors = kap_inhibitors_new();
     set_services(r);
     find_queries(r);
     const enum kap_status st = play_to_end(r, stats, err);
@@ -394,6 +398,7 @@ enum kap_status kap_job_replay(struct kap_job *job, struct kap_buf *stats, struc
         kap_free(l);
     }
     kap_rig_free(r->rig);
+    kap_inhibitors_free(r->inhibitors);
     kap_free((void *)r->queries);
     job->rest = r;
     return st;
