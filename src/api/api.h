@@ -15,6 +15,8 @@ struct kap_replays;        /* replay/replay.h */
 struct kap_topics;         /* alert/topics.h */
 struct kap_config;         /* config/config.h */
 struct kap_overrides;      /* task/overrides.h */
+struct kap_handler_type;   /* pipeline/handler.h */
+struct kap_influxdb;       /* influxdb/influxdb.h */
 struct kap_topic_handlers; /* task/handlers.h */
 struct kap_stored_silences; /* task/silences.h */
 
@@ -66,6 +68,8 @@ struct kap_api {
     void *more_stats_ctx;
     const struct kap_config *config;
     struct kap_overrides *overrides;
+    const struct kap_handler_type *const *handler_types; /* ends with NULL */
+    struct kap_influxdb *influxdb;
     struct kap_str hostname, default_rp;
     const struct kap_clock *clock;
     int64_t started_ns; /* wall clock */

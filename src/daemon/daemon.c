@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/outputs.h"
 #include "replay/replay.h"
+#include "handlers/handlers.h"
 #include "task/handlers.h"
 #include "task/silences.h"
 #include "task/task.h"
@@ -283,7 +284,7 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
         .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .replays = d->replays,
         .topics = kap_alerts_topics(d->alerts), .handlers = d->handlers, .silences = d->silences,
         .dead_letters = &d->api_dead_letters, .cluster = &d->api_cluster, .config = d->config,
-        .overrides = d->overrides,
+        .overrides = d->overrides, .handler_types = kap_handler_types, .influxdb = d->influxdb,
         .hostname = d->root->hostname,
         .default_rp = d->root->default_retention_policy, .clock = &kap_clock_system,
         .started_ns = kap_clock_wall(&kap_clock_system), .more_stats = more_stats, .more_stats_ctx = d,
