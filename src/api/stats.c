@@ -133,7 +133,8 @@ static void write_engine(struct kap_api_stats *w)
     kap_api_stat_end(w);
 }
 
-void kap_api_each_stat(const struct kap_api *api, struct kap_httpd *h, const struct kap_stats_form *form, void *ctx)
+void kap_api_each_stat(const struct kap_api *api, struct kap_httpd *h, const struct kap_stats_form *form,
+                       void *ctx)
 {
     KAP_AUTO_FREE char *hostname = kap_strndup(api->hostname.p, api->hostname.n);
     struct kap_api_stats w = { .api = api, .form = form, .ctx = ctx, .hostname = hostname };
@@ -200,7 +201,9 @@ void kap_api_stats_lines(const struct kap_api *api, struct kap_httpd *h, int64_t
 {
     static const struct kap_stats_form form = { line_begin, line_value, line_end };
     const struct kap_task_counts counts = kap_tasks_count(api->tasks);
-    struct kap_api_stats w = { .api = api, .form = &form, .ctx = &(struct lines){ .out = out, .time_ns = time_ns } };
+    struct kap_api_stats w = { .api = api,
+                               .form = &form,
+                               .ctx = &(struct lines){ .out = out, .time_ns = time_ns } };
     KAP_AUTO_FREE char *hostname = kap_strndup(api->hostname.p, api->hostname.n);
     w.hostname = hostname;
     if (api->cluster)

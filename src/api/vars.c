@@ -87,8 +87,8 @@ static void write_texts(const struct kap_api *api, struct kap_json *j)
     const struct {
         const char *key, *v;
     } texts[] = {
-        { "cluster_id", cluster_id }, { "server_id", server_id }, { "product", "kapacitor" },
-        { "version", KAP_VERSION },      { "platform", "linux-amd64" },
+        { "cluster_id", cluster_id }, { "server_id", server_id },    { "product", "kapacitor" },
+        { "version", KAP_VERSION },   { "platform", "linux-amd64" },
     };
     for (size_t i = 0; i < KAP_COUNT(texts); i++) {
         kap_json_key(j, texts[i].key);
@@ -185,8 +185,8 @@ static void show_metrics(void *ctx, struct kap_request *rq)
     struct kap_buf *out = kap_request_out(rq);
     struct metrics m = { 0 };
     kap_api_each_stat(api, kap_request_server(rq), &form, &m);
-    kap_buf_addf(out, "kapacitor_tasks %zu\nkapacitor_tasks_enabled %zu\nkapacitor_tasks_executing %zu\n", counts.tasks,
-                 counts.enabled, counts.executing);
+    kap_buf_addf(out, "kapacitor_tasks %zu\nkapacitor_tasks_enabled %zu\nkapacitor_tasks_executing %zu\n",
+                 counts.tasks, counts.enabled, counts.executing);
     qsort(m.lines, m.n, sizeof *m.lines, by_text);
     for (size_t i = 0; i < m.n; i++) {
         kap_buf_adds(out, m.lines[i]);

@@ -8,6 +8,7 @@
 #include "daemon/loader.h"
 #include "daemon/registry.h"
 #include "daemon/services.h"
+#include "daemon/stats.h"
 #include "engine/engine.h"
 #include "engine/outputs.h"
 #include "replay/replay.h"
@@ -42,6 +43,7 @@ struct daemon {
     struct kap_topic_handlers *handlers;
     struct kap_stored_silences *silences;
     struct kap_loader *loader;
+    struct kap_stats_service *stats;
     char *load_memory;
     struct kap_httpd *httpd;
     struct kap_api_cluster api_cluster;
@@ -140,6 +142,7 @@ static void *stop_input(void *arg)
     const struct kap_config_http *http = kap_config_section(d->config, "http");
     kap_httpd_stop(d->httpd, http->shutdown_timeout_ns);
     kap_loader_free(KAP_STEAL(d->loader));
+    kap_stats_service_free(KAP_STEAL(d->stats));
     kap_replays_free(d->replays); /* their events need the loop */
     d->replays = NULL;
     kap_tasks_stop(d->tasks);
@@ -306,6 +309,12 @@ static enum kap_status start_loader(struct daemon *d, struct kap_error *err)
     return kap_loader_new(&options, &d->loader, err);
 }
 
+static enum kap_status start_stats(struct daemon *d, struct kap_error *err)
+{
+    const struct kap_config_stats *stats = kap_config_section(d->config, "stats");
+    return stats->enabled ? kap_stats_service_new(stats, &d->api, d->httpd, &d->stats, err) : KAP_OK;
+}
+
 static enum kap_status start(struct daemon *d, struct kap_error *err)
 {
     KAP_TRY(open_stores(d, err));
@@ -314,6 +323,7 @@ static enum kap_status start(struct daemon *d, struct kap_error *err)
     kap_tasks_start(d->tasks);
     kap_cluster_start(d->cluster);
     kap_alerts_start(d->alerts, d->cluster);
+    KAP_TRY(start_stats(d, err));
     KAP_TRY(start_loader(d, err));
     watch_signals(d);
     kap_log(KAP_LOG_INFO, "run", "started", kap_kv_s("cluster_id", d->identity.cluster_id),

@@ -23,7 +23,9 @@ static void write_all(const struct kap_stats_service *s, int64_t now_ns)
     struct kap_error err;
     size_t n;
     kap_api_stats_lines(s->api, s->httpd, now_ns, &lines);
-    const struct kap_write w = { .db = s->config->database, .rp = s->config->retention_policy, .precision = KAP_STR("n"),
+    const struct kap_write w = { .db = s->config->database,
+                                 .rp = s->config->retention_policy,
+                                 .precision = KAP_STR("n"),
                                  .body = kap_buf_str(&lines) };
     if (kap_engine_write(s->api->engine, &w, &n, &err) != KAP_OK)
         kap_log(KAP_LOG_ERROR, "stats", "cannot write statistics", kap_kv_s("err", err.msg));
@@ -54,8 +56,9 @@ static void *stats_main(void *arg)
     } while (true);
 }
 
-enum kap_status kap_stats_service_new(const struct kap_config_stats *config, const struct kap_api *api, struct kap_httpd *h,
-                                      struct kap_stats_service **ret, struct kap_error *err)
+enum kap_status kap_stats_service_new(const struct kap_config_stats *config, const struct kap_api *api,
+                                      struct kap_httpd *h, struct kap_stats_service **ret,
+                                      struct kap_error *err)
 {
     if (config->interval_ns < 1000000)
         return kap_fail(err, KAP_EINVAL, "[stats] stats-interval must be at least 1ms");
