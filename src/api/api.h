@@ -66,6 +66,9 @@ struct kap_api {
     /* Further statistics, of what the API does not know (delivery, cluster, store); may be NULL. */
     void (*more_stats)(void *ctx, struct kap_api_stats *w);
     void *more_stats_ctx;
+    /* A copy of all definitions: an open file, the caller's, and its size. */
+    enum kap_status (*backup)(void *ctx, int *ret_fd, uint64_t *ret_bytes, struct kap_error *err);
+    void *backup_ctx;
     const struct kap_config *config;
     struct kap_overrides *overrides;
     const struct kap_handler_type *const *handler_types; /* ends with NULL */

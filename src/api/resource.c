@@ -110,7 +110,7 @@ void kap_api_routes(struct kap_httpd *h, const struct kap_api *api)
                                             kap_routes_vars,      kap_routes_logs,   kap_routes_silences,
                                             kap_routes_recordings, kap_routes_replays,
                                             kap_routes_dead_letters, kap_routes_config,
-                                            kap_routes_service_tests };
+                                            kap_routes_service_tests, kap_routes_storage };
     for (size_t i = 0; i < KAP_COUNT(all); i++)
         kap_httpd_add(h, all[i], (void *)(uintptr_t)api);
 }

@@ -9,7 +9,7 @@
 extern const struct kap_route kap_routes_basic[], kap_routes_write[], kap_routes_tasks[],
     kap_routes_templates[], kap_routes_topics[], kap_routes_silences[], kap_routes_dead_letters[],
     kap_routes_cluster[], kap_routes_vars[], kap_routes_logs[], kap_routes_recordings[], kap_routes_replays[],
-    kap_routes_config[], kap_routes_service_tests[];
+    kap_routes_config[], kap_routes_service_tests[], kap_routes_storage[];
 
 /* 400, 404, 409 or 500. */
 int kap_api_http_status(enum kap_status st);

@@ -4,6 +4,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #define MEMBER_CALL_NS (10 * INT64_C(1000000000))
 
@@ -621,6 +624,36 @@ void kap_cluster_free(struct kap_cluster *c)
 struct kap_catalog *kap_cluster_catalog(struct kap_cluster *c)
 {
     return c->catalog;
+}
+
+static enum kap_status open_copy(const char *path, int *ret_fd, uint64_t *ret_bytes, struct kap_error *err)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        const int error = errno;
+        if (fd >= 0)
+            close(fd);
+        return kap_fail(err, KAP_EIO, "cannot read the copy %s: %s", path, strerror(error));
+    }
+    *ret_fd = fd;
+    *ret_bytes = (uint64_t)st.st_size;
+    return KAP_OK;
+}
+
+/* In a folder of its own, that nobody else may look into: definitions hold secrets. */
+enum kap_status kap_cluster_backup(struct kap_cluster *c, int *ret_fd, uint64_t *ret_bytes, struct kap_error *err)
+{
+    KAP_AUTO_FREE char *folder = kap_asprintf("%s/backup-XXXXXX", c->opts.data_dir);
+    if (mkdtemp(folder) == NULL)
+        return kap_fail(err, KAP_EIO, "cannot make a folder in %s: %s", c->opts.data_dir, strerror(errno));
+    KAP_AUTO_FREE char *path = kap_asprintf("%s/catalog.db", folder);
+    enum kap_status st = kap_catalog_db_copy(c->db, path, err);
+    if (st == KAP_OK)
+        st = open_copy(path, ret_fd, ret_bytes, err);
+    unlink(path);
+    rmdir(folder);
+    return st;
 }
 
 void kap_cluster_settle(struct kap_cluster *c)

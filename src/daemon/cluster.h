@@ -44,6 +44,9 @@ void kap_cluster_close(struct kap_cluster *c);
 void kap_cluster_free(struct kap_cluster *c); /* after the loop has drained; NULL is fine */
 
 struct kap_catalog *kap_cluster_catalog(struct kap_cluster *c);
+/* A copy of the catalog's database in a file that has no name any more: all definitions. *ret_fd is the caller's. Any
+ * thread but the loop's. */
+enum kap_status kap_cluster_backup(struct kap_cluster *c, int *ret_fd, uint64_t *ret_bytes, struct kap_error *err);
 /* After any input to the catalog from outside: carries out what follows from it. */
 void kap_cluster_settle(struct kap_cluster *c);
 /* A change that was given this token (kap_cluster_token()) is durable: on_done was set by the caller. */

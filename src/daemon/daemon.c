@@ -268,6 +268,12 @@ static void more_stats(void *ctx, struct kap_api_stats *w)
     kap_alerts_stats(d->alerts, w);
 }
 
+static enum kap_status backup(void *ctx, int *ret_fd, uint64_t *ret_bytes, struct kap_error *err)
+{
+    const struct daemon *d = ctx;
+    return kap_cluster_backup(d->cluster, ret_fd, ret_bytes, err);
+}
+
 static enum kap_status open_http(struct daemon *d, struct kap_error *err)
 {
     const struct kap_config_http *http = kap_config_section(d->config, "http");
@@ -287,7 +293,7 @@ static enum kap_status open_http(struct daemon *d, struct kap_error *err)
         .tasks = d->tasks, .engine = d->engine, .outputs = d->outputs, .replays = d->replays,
         .topics = kap_alerts_topics(d->alerts), .handlers = d->handlers, .silences = d->silences,
         .dead_letters = &d->api_dead_letters, .cluster = &d->api_cluster, .config = d->config,
-        .overrides = d->overrides, .handler_types = kap_handler_types, .influxdb = d->influxdb,
+        .backup = backup, .backup_ctx = d, .overrides = d->overrides, .handler_types = kap_handler_types, .influxdb = d->influxdb,
         .hostname = d->root->hostname,
         .default_rp = d->root->default_retention_policy, .clock = &kap_clock_system,
         .started_ns = kap_clock_wall(&kap_clock_system), .more_stats = more_stats, .more_stats_ctx = d,

@@ -171,3 +171,8 @@ enum kap_status kap_catalog_db_flush(struct kap_catalog_db *db, struct kap_error
 {
     return kap_db_flush(db->db, err);
 }
+
+enum kap_status kap_catalog_db_copy(struct kap_catalog_db *db, const char *path, struct kap_error *err)
+{
+    return kap_db_copy(db->db, path, err);
+}

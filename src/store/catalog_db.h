@@ -31,5 +31,6 @@ enum kap_status kap_catalog_db_backups(struct kap_catalog_db *db,
                                                    int64_t wall_ns),
                                        void *ctx, struct kap_error *err);
 enum kap_status kap_catalog_db_flush(struct kap_catalog_db *db, struct kap_error *err);
+enum kap_status kap_catalog_db_copy(struct kap_catalog_db *db, const char *path, struct kap_error *err);
 
 #endif

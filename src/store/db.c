@@ -561,3 +561,15 @@ struct kap_db_stats kap_db_stats(struct kap_db *db)
     pthread_mutex_unlock(&db->lock);
     return stats;
 }
+
+static bool no_row(void *ctx, sqlite3_stmt *row)
+{
+    return true;
+}
+
+enum kap_status kap_db_copy(struct kap_db *db, const char *path, struct kap_error *err)
+{
+    const struct kap_db_value target = kap_db_text(kap_str(path));
+    KAP_TRY(kap_db_flush(db, err));
+    return kap_db_read(db, "VACUUM INTO ?1", &target, 1, no_row, NULL, err);
+}

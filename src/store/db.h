@@ -75,6 +75,8 @@ void kap_db_run(struct kap_db *db, const struct kap_db_operation *op);
 bool kap_db_take_back(struct kap_db *db, struct kap_str name);
 /* Waits until everything queued so far is committed. KAP_EIO: something failed since the last flush. */
 enum kap_status kap_db_flush(struct kap_db *db, struct kap_error *err);
+/* Writes a consistent copy of what is committed to a new file; changes wait meanwhile. */
+enum kap_status kap_db_copy(struct kap_db *db, const char *path, struct kap_error *err);
 
 /* Reads rows with a statement of its own connection, on the caller's thread. False from row() ends it. */
 typedef bool (*kap_db_row_fn)(void *ctx, struct sqlite3_stmt *row);
