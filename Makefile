@@ -3,14 +3,14 @@
 #   check    install what is missing, build with sanitizers, run all that proves the project (under 20 minutes)
 #   test     the everyday subset (under 2 minutes)      soak    the long forms (up to an hour)
 #   build    the release build in build/release         bench   the benchmarks
-#   fuzz     the fuzz targets, FUZZ_SECONDS each (15)   lint, format, install
+#   fuzz     the fuzz targets, FUZZ_SECONDS each (15)   lint, docs (generated tables), format, install
 SHELL = /bin/bash
 RELEASE = build/release
 DEBUG = build/debug
 FUZZ = build/fuzz
 FUZZ_SECONDS ?= 15
 
-.PHONY: run check test soak build debug bench fuzz lint format install setup setup-check clean
+.PHONY: run check test soak build debug bench fuzz lint docs format install setup setup-check clean
 .DEFAULT_GOAL := build
 
 setup:
@@ -44,6 +44,8 @@ fuzz: setup-check
 	@scripts/fuzz $(FUZZ) $(FUZZ_SECONDS)
 lint: setup-check debug
 	@scripts/lint $(DEBUG)
+docs: debug
+	@$(DEBUG)/tests/docs/docs_lambda docs/lambda.md
 format: setup-check
 	git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 install: build

@@ -72,7 +72,7 @@ struct kap_code {
     const char *error;          /* what kap_code_raise says */
 };
 
-/* One operator on one pair of types; kap_rules is the list of all that exist. */
+/* One operator on one pair of types; kap_rules() has all that exist. */
 struct kap_rule {
     enum kap_op op;
     enum kap_type left, right, ret;
@@ -109,6 +109,7 @@ enum kap_status kap_lambda_check(struct kap_lambda *l, struct kap_error *err);
 void kap_lnode_text(struct kap_buf *b, const struct kap_lnode *n);
 /* operators.c: NULL: no such operator on these types */
 const struct kap_rule *kap_rule_find(enum kap_op op, int left, int right);
+const struct kap_rule *kap_rules(size_t *n); /* all, for the documentation */
 bool kap_op_is_math(enum kap_op op);
 bool kap_op_is_logical(enum kap_op op);
 void kap_op_mismatch(struct kap_buf *b, enum kap_op op, int left, int right);

@@ -158,6 +158,12 @@ static const struct kap_rule rules[] = {
     RULE(ADD, STRING, STRING, STRING, add_ss),
 };
 
+const struct kap_rule *kap_rules(size_t *n)
+{
+    *n = sizeof rules / sizeof *rules;
+    return rules;
+}
+
 const struct kap_rule *kap_rule_find(enum kap_op op, int left, int right)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
