@@ -1,6 +1,7 @@
 #include "nodes/columns.h"
 #include "nodes/nodes.h"
 #include "nodes/snapshot.h"
+#include "nodes/stats.h"
 #include "nodes/util.h"
 
 struct config {
@@ -13,6 +14,7 @@ struct state {
     const struct config *cfg;
     const struct kap_sym *field, *as;
     struct kap_field_buf fields;
+    int64_t stats_ns; /* below a stats node: its interval; else 0 */
 };
 
 struct group {
@@ -27,6 +29,7 @@ static enum kap_status open_derivative(struct kap_node *n, void *state, struct k
     s->cfg = kap_node_config(n);
     s->field = kap_sym(s->cfg->field);
     s->as = kap_sym(s->cfg->as);
+    s->stats_ns = kap_stats_interval(kap_node_graph(n)->parents[0]);
     return KAP_OK;
 }
 
@@ -54,6 +57,10 @@ static bool rate(struct kap_node *n, struct state *s, struct group *g, const str
         return false;
     }
     const double diff = g->value - before.value;
+    /* A stats node that skipped an interval: the server stood still, and what arrives now says nothing about the time
+     * meanwhile. So a deadman never takes the server's own sleep for the death of what it watches. */
+    if (s->stats_ns && g->time_ns - before.time_ns > s->stats_ns)
+        return false;
     if (s->cfg->non_negative && diff < 0)
         return false;
     *ret = diff / (elapsed_ns / (double)s->cfg->unit_ns);
@@ -105,8 +112,9 @@ static void save(struct kap_node *n, void *state, void *gs, struct kap_group *kg
 static enum kap_status load(struct kap_node *n, void *state, void *gs, struct kap_group *kg, struct kap_str data,
                             struct kap_error *err)
 {
+    const struct state *s = state;
     struct group *g = gs;
-    if (!kg || !data.n)
+    if (!kg || !data.n || s->stats_ns) /* counts of a stats node have begun anew */
         return KAP_OK;
     struct kap_snap r;
     KAP_TRY(kap_snap_reader(&r, data, 1, err));

@@ -3,9 +3,10 @@
 
 usage: test_alerts.py DEBUG_BUILD [RELEASE_BUILD]
 """
-import json
 import pathlib
+import signal
 import sys
+import threading
 import time
 import unittest
 
@@ -171,6 +172,48 @@ class DownTarget(Alerts):
         for host, times in order.items():
             self.assertEqual(times, sorted(times), host)
             self.assertEqual(len(set(times)), self.changes, host)
+
+
+class Deadman(Alerts):
+    """1,000 groups over a restart, with data going on; ten of them die while the server is down."""
+    build = RELEASE
+    groups, interval = 1000, 2.0
+
+    def feed(self):
+        while not self.stopped.is_set():
+            first = 10 if self.dead else 0
+            lines = ''.join(f'dm,host=h{h} v=1\n' for h in range(first, self.groups))
+            try:
+                self.member.write(lines)
+            except OSError:
+                pass  # it is down
+            self.stopped.wait(0.4)
+
+    def test_a_restart_is_no_death_and_hides_none(self):
+        sink = self.sink()
+        self.stopped, self.dead = threading.Event(), False
+        self.task('dm', f"""stream|from().measurement('dm').groupBy('host')
+            |deadman(2.0, {self.interval:.0f}s).id('{{{{ index .Tags "host" }}}}').stateChangesOnly().post('{sink.url}')""")
+        wait_for('the task runs', lambda: self.member.get('/tasks/dm')['executing'])
+        feeder = threading.Thread(target=self.feed, daemon=True)
+        feeder.start()
+        self.addCleanup(self.stopped.set)
+        time.sleep(3 * self.interval)
+        self.assertEqual(seen(sink), [])
+        self.member.stop()
+        self.dead = True
+        time.sleep(3 * self.interval)
+        self.member.start()
+        up = time.monotonic()
+        wait_for('the dead are told of', lambda: len(sink.deliveries) >= 10, 2 * self.interval + 1)
+        print(f'ten dead groups told of {time.monotonic() - up:.1f} s after the start', flush=True)
+        time.sleep(2 * self.interval)
+        self.assertEqual(sorted(seen(sink)), sorted((f'h{h}', 'CRITICAL') for h in range(10)))
+        self.member.kill(signal.SIGSTOP)
+        time.sleep(3 * self.interval)
+        self.member.kill(signal.SIGCONT)
+        time.sleep(2 * self.interval)
+        self.assertEqual(len(sink.deliveries), 10)
 
 
 class DeadLetters(Alerts):

@@ -76,6 +76,32 @@ static void stats_tell_what_a_node_emitted(void **state)
     assert_refused("stream|from()|stats(0s)", "stats node must have positive interval");
 }
 
+/* A restart: groups that died meanwhile are told of with 0, and a rate begins with the first full interval. */
+static void stats_remember_groups_over_a_restart(void **state)
+{
+    static const char script[] = "var s = stream|from().groupBy('g')\ns|stats(100ms)|derivative('emitted').unit(100ms)|log()";
+    KAP_AUTO_BUF struct kap_buf out = { 0 };
+    KAP_AUTO_BUF struct kap_buf snapshot = { 0 };
+    struct kap_error err;
+    struct kap_rig *rig = script_rig(script);
+    script_write(rig, "m,g=a v=1 1\nm,g=b v=1 1\n");
+    kap_rig_advance(rig, INT64_C(1100000000));
+    kap_rig_save(rig, &snapshot);
+    kap_rig_free(rig);
+
+    rig = script_rig(script);
+    kap_rig_collect(rig, "derivative3", &out);
+    assert_int_equal(kap_rig_load(rig, kap_buf_str(&snapshot), &err), KAP_OK);
+    script_write(rig, "m,g=a v=1 1\n");
+    kap_rig_advance(rig, INT64_C(1100000000));
+    assert_int_equal(out.n, 0);
+    script_write(rig, "m,g=a v=1 1\nm,g=a v=1 1\n");
+    kap_rig_advance(rig, INT64_C(1200000000));
+    assert_string_equal(out.p, "point stats g=a {g=a} {emitted=2} 1200000000\n"
+                               "point stats g=b {g=b} {emitted=0} 1200000000\n");
+    kap_rig_free(rig);
+}
+
 static void bad_properties_are_refused(void **state)
 {
     assert_refused("stream|from()|barrier()", "idle must be greater than zero");
@@ -91,6 +117,7 @@ int main(void)
         cmocka_unit_test(periods_are_the_same_instants_everywhere),
         cmocka_unit_test(groups_that_are_deleted_leave_nothing),
         cmocka_unit_test(stats_tell_what_a_node_emitted),
+        cmocka_unit_test(stats_remember_groups_over_a_restart),
         cmocka_unit_test(bad_properties_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
