@@ -15,6 +15,7 @@ const struct kap_handler_type *const kap_handler_types[] = {
 #ifdef KAP_WITH_MQTT
     &kap_handler_mqtt,
 #endif
+    &kap_handler_opsgenie,
     &kap_handler_opsgenie2,
     &kap_handler_pagerduty,
     &kap_handler_pagerduty2,

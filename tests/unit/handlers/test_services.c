@@ -183,6 +183,15 @@ static void pagers(void **state)
           "\"r2\"}]}");
     sends(&kap_handler_opsgenie2, "{}", CONFIG("url", "http://u/alerts"), KAP_LEVEL_OK,
           "http://u/alerts/SUQ=/notes?identifierType=alias", NULL, "{\"note\":\"ID OK\"}");
+    sends(&kap_handler_opsgenie, "{\"teams-list\":[\"t1\"]}", CONFIG("url", "http://u/alert", "api-key", "k"), KAP_LEVEL_CRITICAL,
+          "http://u/alert/", NULL,
+          "{\"alias\":\"ID\",\"apiKey\":\"k\",\"description\":" SERIES_TEXT ",\"details\":{\"Level\":\"CRITICAL\","
+          "\"Monitoring Tool\":\"Kapacitor\"},\"entity\":\"ID\",\"message\":\"ID CRITICAL\",\"monitoring_tool\":\"kapacitor\","
+          "\"note\":\"\",\"teams\":[\"t1\"]}");
+    sends(&kap_handler_opsgenie, "{}", CONFIG("recovery_url", "http://u/note", "api-key", "k"), KAP_LEVEL_OK, "http://u/note/", NULL,
+          "{\"alias\":\"ID\",\"apiKey\":\"k\",\"description\":" SERIES_TEXT ",\"details\":{\"Level\":\"RECOVERY\","
+          "\"Monitoring Tool\":\"Kapacitor\"},\"entity\":\"ID\",\"message\":\"ID OK\",\"monitoring_tool\":\"kapacitor\","
+          "\"note\":\"ID OK\"}");
     sends(&kap_handler_victorops, "{\"routing-key\":\"rk\"}", CONFIG("url", "http://u", "api-key", "vokey"), KAP_LEVEL_OK,
           "http://u/vokey/rk", NULL,
           "{\"data\":" SERIES_TEXT ",\"entity_id\":\"ID\",\"message_type\":\"RECOVERY\",\"monitoring_tool\":\"kapacitor\","

@@ -90,7 +90,7 @@ static void stats_remember_groups_over_a_restart(void **state)
     kap_rig_free(rig);
 
     rig = script_rig(script);
-    kap_rig_collect(rig, "derivative3", &out);
+    kap_rig_collect(rig, "derivative4", &out);
     assert_int_equal(kap_rig_load(rig, kap_buf_str(&snapshot), &err), KAP_OK);
     script_write(rig, "m,g=a v=1 1\n");
     kap_rig_advance(rig, INT64_C(1100000000));
