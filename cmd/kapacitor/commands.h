@@ -16,7 +16,7 @@ struct kap_command {
 
 extern const struct kap_command kap_define_commands[], kap_change_commands[], kap_check_commands[],
     kap_show_commands[], kap_server_commands[], kap_alert_commands[],
-    kap_replay_commands[];
+    kap_replay_commands[], kap_service_commands[];
 
 /* Says what is missing and how the command is used; returns KAP_EXIT_ARGUMENTS. */
 int kap_command_misused(const struct kap_command *self, const char *what);

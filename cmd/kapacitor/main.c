@@ -15,7 +15,7 @@ static const struct kap_flag flags[] = {
 
 static const struct kap_command *const groups[] = { kap_define_commands, kap_change_commands,
                                                     kap_check_commands, kap_show_commands, kap_server_commands,
-                                                    kap_alert_commands,  kap_replay_commands };
+                                                    kap_alert_commands,  kap_replay_commands, kap_service_commands };
 
 static const struct kap_command *find(const char *name)
 {

@@ -282,7 +282,9 @@ static void test(void *ctx, struct kap_request *rq)
     struct kap_json j;
     if (name == NULL)
         return;
-    json_t *options = json_loadb(body.p, body.n, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *options = json_loadb(body.p, body.n, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, NULL);
+    if (json_is_null(options))
+        options = json_object(); /* the usual ones: what the stock client sends */
     if (!json_is_object(options)) {
         KAP_AUTO_BUF struct kap_buf problem = { 0 };
         json_decref(options);
