@@ -329,9 +329,9 @@ static void tell_lives(struct kap_cluster *c)
     }
     pthread_mutex_lock(&c->lock);
     c->nliving = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) /* IDs are terminated */
         if (lives[i].life != KAP_DEDUP_DEAD)
-            memcpy(c->living[c->nliving++], kap_members_at(c->members, i)->id, sizeof c->living[0]);
+            memcpy(c->living[c->nliving++], lives[i].id.p, sizeof c->living[0]);
     pthread_mutex_unlock(&c->lock);
     c->io.members_changed(c->io.ctx, lives, n);
 }
@@ -347,6 +347,8 @@ static void follow_links(struct kap_cluster *c)
     size_t others = 0;
     for (size_t i = 0; i < n; i++) {
         const struct kap_member_info *m = kap_members_at(c->members, i);
+        if (!m)
+            break;
         ids[i] = kap_str(m->id);
         if (i == 0)
             continue; /* ourselves */
