@@ -204,6 +204,8 @@ enum kap_status kap_swim_enable(struct kap_swim *s, const char *cluster_id, int6
     s->heal_ns = now_ns + random_within(s, s->cfg.heal_interval_ns);
     s->reap_ns = now_ns + s->cfg.reap_interval_ns;
     s->suspicion_ns = INT64_MAX;
+    s->tell_ns = now_ns;
+    s->tell = false;
     s->self = swim_node_new(s, kap_str(s->name));
     s->self->pub.addr = s->cfg.addr;
     s->self->vsn = swim_vsn;
@@ -338,6 +340,8 @@ int64_t kap_swim_deadline(const struct kap_swim *s)
         at = earliest(at, s->probe.indirect ? s->probe.end_ns : s->probe.indirect_ns);
     if (swim_queued(s))
         at = earliest(at, s->gossip_ns);
+    if (s->tell)
+        at = earliest(at, s->tell_ns);
     for (size_t i = 0; i < s->n_pings; i++)
         at = earliest(at, s->pings[i].until_ns);
     for (size_t i = 0; i < s->n_streams; i++)
@@ -422,6 +426,7 @@ void kap_swim_tick(struct kap_swim *s, int64_t now_ns)
     swim_push_pull_tick(s);
     reconnect_tick(s);
     reap_tick(s);
+    swim_tell_tick(s);
     swim_gossip_tick(s);
     swim_leave_tick(s);
 }

@@ -16,6 +16,7 @@
 
 enum {
     SWIM_ACCUSERS = 8,   /* counted for one suspicion, the first included */
+    SWIM_HEAL_SUSPECTS = 8, /* pinged a second, besides the probes */
     SWIM_RELAYS = 256,   /* pings under way for others, and to failed members */
     SWIM_STREAMS = 64,   /* dialled at a time */
     SWIM_REFUSED = 32,   /* names remembered whose pings are not answered */
@@ -132,7 +133,8 @@ struct kap_swim {
     size_t n_streams;
     uint64_t last_stream;
 
-    int64_t probe_ns, gossip_ns, push_pull_ns, reconnect_ns, heal_ns, reap_ns, suspicion_ns;
+    int64_t probe_ns, gossip_ns, push_pull_ns, reconnect_ns, heal_ns, reap_ns, suspicion_ns, tell_ns;
+    bool tell; /* our alive message goes to each member at tell_ns */
     int64_t unsealed_ns; /* no event about unopened bytes before */
     int64_t stranger_ns; /* no exchange with a stranger that probed us before */
     enum swim_leave leave;
@@ -190,6 +192,8 @@ const char *swim_refusal(const struct kap_swim *s, struct kap_str name, struct k
 void swim_note_refused(struct kap_swim *s, struct kap_str name, const struct kap_swim_addr *addr, const char *why);
 void swim_note_unsealed(struct kap_swim *s, const struct kap_swim_addr *from, const char *why);
 bool swim_is_refused(const struct kap_swim *s, struct kap_str name);
+void swim_tell_all(struct kap_swim *s);
+void swim_tell_tick(struct kap_swim *s);
 void swim_reclaim_name(struct kap_swim *s, uint32_t old_incarnation);
 
 /* swim_probe.c */

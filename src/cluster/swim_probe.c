@@ -24,6 +24,16 @@ static void put_ping(struct kap_swim *s, struct kap_buf *b, struct kap_str node,
     kap_wire_put(b, KAP_WIRE_PING, &kap_wire_ping_desc, &ping);
 }
 
+/* Buddy: a suspect is told at once, so that it can refute. */
+static void ping_suspect(struct kap_swim *s, const struct swim_node *target, struct kap_str ping)
+{
+    KAP_AUTO_BUF struct kap_buf suspect = { 0 };
+    const struct kap_wire_accusation a = { .from = swim_name(s->self), .node = swim_name(target),
+                                           .incarnation = target->pub.incarnation };
+    kap_wire_put(&suspect, KAP_WIRE_SUSPECT, &kap_wire_accusation_desc, &a);
+    swim_send_pair(s, &target->pub.addr, ping, kap_buf_str(&suspect));
+}
+
 static void start_probe(struct kap_swim *s, struct swim_node *target)
 {
     s->stats.probes++;
@@ -36,16 +46,10 @@ static void start_probe(struct kap_swim *s, struct swim_node *target)
     };
     KAP_AUTO_BUF struct kap_buf ping = { 0 };
     put_ping(s, &ping, swim_name(target), s->probe.seq);
-    if (target->state != KAP_WIRE_STATE_SUSPECT) {
+    if (target->state == KAP_WIRE_STATE_SUSPECT)
+        ping_suspect(s, target, kap_buf_str(&ping));
+    else
         swim_send_piggyback(s, &target->pub.addr, kap_buf_str(&ping));
-        return;
-    }
-    /* Buddy: a suspect is told at once, so that it can refute. */
-    KAP_AUTO_BUF struct kap_buf suspect = { 0 };
-    const struct kap_wire_accusation a = { .from = swim_name(s->self), .node = swim_name(target),
-                                           .incarnation = target->pub.incarnation };
-    kap_wire_put(&suspect, KAP_WIRE_SUSPECT, &kap_wire_accusation_desc, &a);
-    swim_send_pair(s, &target->pub.addr, kap_buf_str(&ping), kap_buf_str(&suspect));
 }
 
 static bool is_helper(const struct kap_swim *s, const struct swim_node *node, const void *target)
@@ -198,7 +202,8 @@ static void send_ack(struct kap_swim *s, const struct kap_swim_addr *to, uint32_
 static void meet_stranger(struct kap_swim *s, const struct kap_wire_ping *ping, const struct kap_swim_addr *addr)
 {
     const struct swim_node *const node = swim_find(s, ping->source_node);
-    if (ping->source_node.n == 0 || (node && !swim_node_failed(node)) || s->now_ns < s->stranger_ns ||
+    const bool stranger = !node || node->serf == SERF_FAILED || node->serf == SERF_LEFT;
+    if (ping->source_node.n == 0 || !stranger || s->now_ns < s->stranger_ns ||
         s->leave != LEAVE_NO)
         return;
     s->stranger_ns = s->now_ns + KAP_S;
@@ -303,15 +308,10 @@ void swim_pings_tick(struct kap_swim *s)
     }
 }
 
-/* Ours alone: one failed member a second is pinged, and joined when it answers, so that a healed partition is one
- * cluster again within about two seconds instead of half a minute. A dead one costs a datagram. */
-void swim_heal_tick(struct kap_swim *s)
+/* One failed member is pinged, and joined when it answers. A dead one costs a datagram. */
+static void ping_failed(struct kap_swim *s)
 {
-    if (s->now_ns < s->heal_ns)
-        return;
-    const int64_t beats = (s->now_ns - s->heal_ns) / s->cfg.heal_interval_ns + 1;
-    s->heal_ns += beats * s->cfg.heal_interval_ns;
-    const size_t failed = s->leave == LEAVE_NO ? swim_count(s, swim_node_failed) : 0;
+    const size_t failed = swim_count(s, swim_node_failed);
     if (failed == 0)
         return;
     size_t skip = (size_t)kap_random_below(&s->random, failed), i = 0;
@@ -331,4 +331,37 @@ void swim_heal_tick(struct kap_swim *s)
         swim_send_bare(s, &ping->addr, kap_buf_str(&b), false);
         return;
     }
+}
+
+static bool is_suspect(const struct kap_swim *s, const struct swim_node *node, const void *arg)
+{
+    (void)s;
+    (void)arg;
+    return node->state == KAP_WIRE_STATE_SUSPECT;
+}
+
+/* A few suspects are told that they are, ahead of their turn in the round of probes. */
+static void ping_suspects(struct kap_swim *s)
+{
+    struct swim_node *suspects[SWIM_HEAL_SUSPECTS];
+    const size_t n = swim_pick(s, KAP_COUNT(suspects), suspects, is_suspect, NULL);
+    for (size_t i = 0; i < n; i++) {
+        KAP_AUTO_BUF struct kap_buf b = { 0 };
+        put_ping(s, &b, swim_name(suspects[i]), ++s->seq);
+        ping_suspect(s, suspects[i], kap_buf_str(&b));
+    }
+}
+
+/* Ours alone: once a second suspects and one of the failed members are pinged, so that a healed partition is one
+ * cluster again within about two seconds instead of half a minute. */
+void swim_heal_tick(struct kap_swim *s)
+{
+    if (s->now_ns < s->heal_ns)
+        return;
+    const int64_t beats = (s->now_ns - s->heal_ns) / s->cfg.heal_interval_ns + 1;
+    s->heal_ns += beats * s->cfg.heal_interval_ns;
+    if (s->leave != LEAVE_NO)
+        return;
+    ping_suspects(s);
+    ping_failed(s);
 }

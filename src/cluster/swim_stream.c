@@ -435,8 +435,10 @@ static enum kap_status take_table(struct kap_swim *s, const struct swim_stream *
         status = check_table(s, &t, &stream->addr, err);
     if (status == KAP_OK) {
         merge_table(s, &t);
-        if (stream->join)
+        if (stream->join) {
             swim_serf_join_intent(s);
+            swim_tell_all(s);
+        }
     }
     kap_free(t.nodes);
     return status;

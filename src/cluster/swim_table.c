@@ -119,9 +119,8 @@ void swim_set_serf(struct kap_swim *s, struct swim_node *node, enum serf_status 
 
 /* ---- broadcasts ---- */
 
-void swim_broadcast_alive(struct kap_swim *s, const struct swim_node *node)
+static void put_alive(const struct swim_node *node, struct kap_buf *b)
 {
-    KAP_AUTO_BUF struct kap_buf b = { 0 };
     const struct kap_wire_alive a = {
         .addr = swim_addr_ip(&node->pub.addr),
         .meta = kap_strn(node->meta, node->meta_n),
@@ -130,8 +129,52 @@ void swim_broadcast_alive(struct kap_swim *s, const struct swim_node *node)
         .port = node->pub.addr.port,
         .vsn = node->vsn,
     };
-    kap_wire_put(&b, KAP_WIRE_ALIVE, &kap_wire_alive_desc, &a);
+    kap_wire_put(b, KAP_WIRE_ALIVE, &kap_wire_alive_desc, &a);
+}
+
+void swim_broadcast_alive(struct kap_swim *s, const struct swim_node *node)
+{
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    put_alive(node, &b);
     swim_queue(s, QUEUE_MEMBERS, swim_name(node), kap_buf_str(&b));
+}
+
+/* Ours alone: a refutation races against the timers of all, and gossip, which takes most of a second and passes one
+ * in fifty by, may lose that race. So the others are told directly as well: one datagram each, at most once in a
+ * gossip interval, and by the next tick, when all of a table being merged is known. */
+void swim_tell_all(struct kap_swim *s)
+{
+    if (!s->tell)
+        s->tell_ns = KAP_MAX(s->tell_ns, s->now_ns);
+    s->tell = true;
+}
+
+void swim_tell_tick(struct kap_swim *s)
+{
+    if (!s->tell || s->now_ns < s->tell_ns)
+        return;
+    s->tell = false;
+    s->tell_ns = s->now_ns + s->cfg.gossip_interval_ns;
+    if (s->leave != LEAVE_NO)
+        return;
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    put_alive(s->self, &b);
+    for (size_t i = 0; i < s->n_ring; i++) {
+        const struct swim_node *const node = s->ring[i];
+        if (node != s->self && node->state != KAP_WIRE_STATE_LEFT)
+            swim_send_bare(s, &node->pub.addr, kap_buf_str(&b), false);
+    }
+}
+
+/* Ours alone: an accusation that is refuted already shows that its author missed the refutation. */
+static void answer_accuser(struct kap_swim *s, struct kap_str name)
+{
+    const struct swim_node *const accuser = swim_find(s, name);
+    if (s->cfg.faults.no_refute || s->leave != LEAVE_NO || !accuser || accuser == s->self)
+        return;
+    KAP_AUTO_BUF struct kap_buf b = { 0 };
+    put_alive(s->self, &b);
+    swim_send_bare(s, &accuser->pub.addr, kap_buf_str(&b), false);
 }
 
 void swim_broadcast_accusation(struct kap_swim *s, enum kap_wire_type type, struct kap_str key,
@@ -156,6 +199,7 @@ static void refute(struct kap_swim *s, uint32_t accused, struct kap_str by)
     if (s->incarnation < accused)
         s->incarnation = accused;
     swim_announce_self(s);
+    swim_tell_all(s);
     swim_health(s, 1);
     s->stats.refutations++;
     KAP_AUTO_FREE char *text = kap_strndup(by.p ? by.p : "", by.n);
@@ -172,6 +216,7 @@ void swim_reclaim_name(struct kap_swim *s, uint32_t old_incarnation)
     if (s->incarnation < old_incarnation)
         s->incarnation = old_incarnation;
     swim_announce_self(s);
+    swim_tell_all(s);
 }
 
 /* ---- who may come in ---- */
@@ -400,8 +445,11 @@ static bool confirm(struct kap_swim *s, struct swim_node *node, struct kap_str f
 void swim_handle_suspect(struct kap_swim *s, const struct kap_wire_accusation *a)
 {
     struct swim_node *const node = swim_find_known(s, a->node);
-    if (!node || a->incarnation < node->pub.incarnation)
+    if (!node || a->incarnation < node->pub.incarnation) {
+        if (node && node == s->self)
+            answer_accuser(s, a->from);
         return;
+    }
     if (node->suspicion.running) {
         if (confirm(s, node, a->from))
             swim_broadcast_accusation(s, KAP_WIRE_SUSPECT, a->node, a);
@@ -444,8 +492,11 @@ void swim_fire_suspicions(struct kap_swim *s)
 void swim_handle_dead(struct kap_swim *s, const struct kap_wire_accusation *a)
 {
     struct swim_node *const node = swim_find_known(s, a->node);
-    if (!node || a->incarnation < node->pub.incarnation)
+    if (!node || a->incarnation < node->pub.incarnation) {
+        if (node && node == s->self)
+            answer_accuser(s, a->from);
         return;
+    }
     node->suspicion.running = false;
     if (node->state == KAP_WIRE_STATE_DEAD || node->state == KAP_WIRE_STATE_LEFT)
         return;

@@ -12,11 +12,14 @@
 static uint64_t base_seed;
 static uint64_t chaos_runs = 16; /* KAP_SEEDS; from 1000 on the long forms run too */
 
+/* A failure frees its cluster, so that the report of leaks does not bury the history. KAP_SEED in the message is the
+ * one to repeat the program with; a cluster's own seed is derived from it. */
 #define EXPECT(c, what)                                                                                              \
     do {                                                                                                             \
         if (!(what)) {                                                                                               \
             sim_print_history((c)->sim);                                                                             \
-            fail_msg("%s", #what);                                                                                   \
+            cluster_free(c);                                                                                         \
+            fail_msg("%s; repeat with KAP_SEED=%llu", #what, (unsigned long long)base_seed);                         \
         }                                                                                                            \
     } while (0)
 
@@ -210,7 +213,7 @@ static void a_healed_partition_is_one_cluster_again(void **state)
         cluster_free(c);
     }
     print_message("partitions of 10 members healed within %.2f s\n", worst);
-    assert_true(worst <= 3.0);
+    assert_true(worst <= 2.0);
 }
 
 static void a_cut_in_one_direction_is_survived(void **state)

@@ -535,7 +535,7 @@ void sim_print_history(const struct sim *sim)
         fprintf(stderr, "%s\n", sim->state->history[i % HISTORY]);
     const struct sim_counters *c = &sim->counters;
     fprintf(stderr,
-            "KAP_SEED=%llu at %.4f s: %llu datagrams, %llu lost, %llu duplicated, %llu calls, %llu crashes, "
+            "seed of this run %llu, at %.4f s: %llu datagrams, %llu lost, %llu duplicated, %llu calls, %llu crashes, "
             "%llu restarts, %llu pauses, %llu cuts\n",
             (unsigned long long)sim->seed, (double)sim->now_ns / 1e9, (unsigned long long)c->datagrams,
             (unsigned long long)c->lost, (unsigned long long)c->duplicated, (unsigned long long)c->calls,
