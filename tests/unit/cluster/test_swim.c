@@ -292,6 +292,45 @@ TEST(an_observers_new_address_is_a_conflict_until_it_left)
     rig_free(r);
 }
 
+TEST(a_refutation_reaches_each_member_at_once)
+{
+    struct rig *r = rig_new();
+    give_alive(r, "x", 2, 7);
+    give_alive(r, "y", 3, 7);
+    give_alive(r, "z", 4, 7);
+    give_alive(r, "w", 5, 7);
+    run(r, 10 * KAP_S);
+    forget_output(r);
+    accuse(r, KAP_WIRE_SUSPECT, "me", kap_swim_self(r->core)->incarnation, "x");
+    run(r, KAP_MS);
+    assert_true(sent_of(r, KAP_WIRE_ALIVE, NULL) >= 4);
+    rig_free(r);
+}
+
+TEST(a_stale_accusation_is_answered_to_its_author)
+{
+    struct rig *r = rig_new();
+    give_alive(r, "x", 2, 7);
+    accuse(r, KAP_WIRE_SUSPECT, "me", 1, "x");
+    run(r, 10 * KAP_S);
+    const uint32_t now = kap_swim_self(r->core)->incarnation;
+    const enum kap_wire_type types[] = { KAP_WIRE_SUSPECT, KAP_WIRE_DEAD };
+    for (size_t i = 0; i < KAP_COUNT(types); i++) {
+        struct kap_str body;
+        struct kap_wire_alive alive;
+        forget_output(r);
+        accuse(r, types[i], "me", 1, "x");
+        assert_int_equal(r->n_sent, 1);
+        assert_int_equal(sent_of(r, KAP_WIRE_ALIVE, &body), 1);
+        assert_true(KAP_WIRE_GET(body, kap_wire_alive_desc, &alive));
+        assert_int_equal(alive.incarnation, now);
+        accuse(r, types[i], "me", 1, "nobody");
+        assert_int_equal(r->n_sent, 1);
+    }
+    assert_int_equal(kap_swim_self(r->core)->incarnation, now);
+    rig_free(r);
+}
+
 TEST(a_member_moves_with_a_newer_incarnation)
 {
     struct rig *r = rig_new();
@@ -974,6 +1013,8 @@ int main(void)
         cmocka_unit_test(old_news_are_ignored),
         cmocka_unit_test(damaged_alives_are_ignored),
         cmocka_unit_test(an_observers_new_address_is_a_conflict_until_it_left),
+        cmocka_unit_test(a_refutation_reaches_each_member_at_once),
+        cmocka_unit_test(a_stale_accusation_is_answered_to_its_author),
         cmocka_unit_test(a_member_moves_with_a_newer_incarnation),
         cmocka_unit_test(a_second_us_is_a_conflict),
         cmocka_unit_test(we_refute_what_is_said_about_us),
