@@ -84,8 +84,9 @@ static void what(struct kap_buf *b, json_t *silence)
         key = json_object_iter_key(it);
         kap_buf_addf(b, "%stag=%s=%s", b->n ? " " : "", key, json_string_value(json_object_iter_value(it)));
     }
-    json_array_foreach(json_object_get(silence, "levels"), i, value)
+    json_array_foreach(json_object_get(silence, "levels"), i, value) {
         kap_buf_addf(b, "%slevel=%s", b->n ? " " : "", json_string_value(value));
+    }
 }
 
 static int list(struct kap_client *c)
