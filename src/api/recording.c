@@ -27,7 +27,8 @@ bool kap_body_time(struct kap_request *rq, const json_t *root, const char *key, 
     struct kap_error err;
     const struct kap_str text = kap_body_str(root, key);
     *ret_ns = KAP_NO_TIME;
-    if (text.n == 0 || kap_str_is(text, "0001-01-01T00:00:00Z") || kap_time_parse_rfc3339(text, ret_ns, &err) == KAP_OK)
+    if (text.n == 0 || kap_str_is(text, "0001-01-01T00:00:00Z") ||
+        kap_time_parse_rfc3339(text, ret_ns, &err) == KAP_OK)
         return true;
     kap_reply_error(rq, 400, "%s", err.msg);
     return false;
@@ -40,7 +41,8 @@ bool kap_list_query(struct kap_request *rq, struct kap_list_query *ret)
     return kap_query_int(rq, "offset", &ret->offset) && kap_query_int(rq, "limit", &ret->limit);
 }
 
-void kap_list_refused(struct kap_request *rq, const char *what, struct kap_str pattern, const struct kap_error *err)
+void kap_list_refused(struct kap_request *rq, const char *what, struct kap_str pattern,
+                      const struct kap_error *err)
 {
     KAP_AUTO_BUF struct kap_buf quoted = { 0 };
     kap_buf_addq(&quoted, pattern);
@@ -55,8 +57,8 @@ static bool has_field(const struct kap_list_query *q, const char *name)
     return false;
 }
 
-static bool put_entry(struct kap_json *j, const struct kap_list_query *q, const struct kap_str *fields, size_t n,
-                      const void *entry, kap_entry_field_fn field, struct kap_str *ret_unknown)
+static bool put_entry(struct kap_json *j, const struct kap_list_query *q, const struct kap_str *fields,
+                      size_t n, const void *entry, kap_entry_field_fn field, struct kap_str *ret_unknown)
 {
     kap_json_object(j);
     for (size_t i = 0; i < n; i++) {
@@ -76,8 +78,8 @@ static bool put_entry(struct kap_json *j, const struct kap_list_query *q, const 
 }
 
 void kap_reply_list(struct kap_request *rq, const char *key, const struct kap_list_query *q,
-                    const struct kap_str *all_fields, size_t nall, const void *entries, size_t entry_size, size_t n,
-                    kap_entry_field_fn field)
+                    const struct kap_str *all_fields, size_t nall, const void *entries, size_t entry_size,
+                    size_t n, kap_entry_field_fn field)
 {
     const struct kap_str *fields = q->nfields ? q->fields : all_fields;
     const size_t nfields = q->nfields ? q->nfields : nall;
@@ -101,8 +103,8 @@ void kap_reply_list(struct kap_request *rq, const char *key, const struct kap_li
     kap_reply_body(rq, 200, NULL);
 }
 
-void kap_reply_entry(struct kap_request *rq, int status, const struct kap_str *fields, size_t n, const void *entry,
-                     kap_entry_field_fn field)
+void kap_reply_entry(struct kap_request *rq, int status, const struct kap_str *fields, size_t n,
+                     const void *entry, kap_entry_field_fn field)
 {
     struct kap_json j;
     kap_reply_json(rq, &j);

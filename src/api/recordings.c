@@ -48,8 +48,10 @@ static void list_recordings(void *ctx, struct kap_request *rq)
     struct kap_error err;
     if (!kap_list_query(rq, &q))
         return;
-    if (kap_recording_list(api->replays, q.pattern, q.offset, q.limit, kap_request_arena(rq), &list, &n, &err) == KAP_OK)
-        kap_reply_list(rq, "recordings", &q, all_fields, KAP_COUNT(all_fields), list, sizeof *list, n, put_field);
+    if (kap_recording_list(api->replays, q.pattern, q.offset, q.limit, kap_request_arena(rq), &list, &n,
+                           &err) == KAP_OK)
+        kap_reply_list(rq, "recordings", &q, all_fields, KAP_COUNT(all_fields), list, sizeof *list, n,
+                       put_field);
     else
         kap_list_refused(rq, "recordings", q.pattern, &err);
 }
@@ -70,8 +72,8 @@ static void show_recording(void *ctx, struct kap_request *rq)
     if (!has_id(rq))
         return;
     if (kap_recording_get(api->replays, kap_request_tail(rq), kap_request_arena(rq), &rec, &err) == KAP_OK)
-        kap_reply_entry(rq, rec.status == KAP_RUN_RUNNING ? 202 : 200, all_fields, KAP_COUNT(all_fields), &rec,
-                        put_field);
+        kap_reply_entry(rq, rec.status == KAP_RUN_RUNNING ? 202 : 200, all_fields, KAP_COUNT(all_fields),
+                        &rec, put_field);
     else
         kap_reply_error(rq, 500, "error finding recording: %s", err.msg);
 }
@@ -95,7 +97,8 @@ static void record(const struct kap_api *api, struct kap_request *rq, struct kap
     struct kap_error err;
     what->id = kap_body_str(body, "id");
     what->task = kap_body_str(body, "task");
-    if (!kap_body_time(rq, body, "start", &what->start_ns) || !kap_body_time(rq, body, "stop", &what->stop_ns))
+    if (!kap_body_time(rq, body, "start", &what->start_ns) ||
+        !kap_body_time(rq, body, "stop", &what->stop_ns))
         return;
     const enum kap_status st = kap_record(api->replays, what, kap_request_arena(rq), &rec, &err);
     if (st == KAP_OK)
@@ -125,7 +128,8 @@ static void record_query(void *ctx, struct kap_request *rq)
     json_t *body = kap_body_object(rq);
     if (!body)
         return;
-    struct kap_record_request what = { .kind = KAP_RECORD_QUERY, .query = kap_body_str(body, "query"),
+    struct kap_record_request what = { .kind = KAP_RECORD_QUERY,
+                                       .query = kap_body_str(body, "query"),
                                        .cluster = kap_body_str(body, "cluster") };
     const struct kap_str type = kap_body_str(body, "type");
     what.type = kap_str_is(type, "batch") ? KAP_TASK_BATCH : KAP_TASK_STREAM;

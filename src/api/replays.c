@@ -67,8 +67,10 @@ static void list_replays(void *ctx, struct kap_request *rq)
     struct kap_error err;
     if (!kap_list_query(rq, &q))
         return;
-    if (kap_replay_list(api->replays, q.pattern, q.offset, q.limit, kap_request_arena(rq), &list, &n, &err) == KAP_OK)
-        kap_reply_list(rq, "replays", &q, all_fields, KAP_COUNT(all_fields), list, sizeof *list, n, put_field);
+    if (kap_replay_list(api->replays, q.pattern, q.offset, q.limit, kap_request_arena(rq), &list, &n, &err) ==
+        KAP_OK)
+        kap_reply_list(rq, "replays", &q, all_fields, KAP_COUNT(all_fields), list, sizeof *list, n,
+                       put_field);
     else
         kap_list_refused(rq, "replays", q.pattern, &err);
 }
@@ -89,8 +91,8 @@ static void show_replay(void *ctx, struct kap_request *rq)
     if (!has_id(rq))
         return;
     if (kap_replay_get(api->replays, kap_request_tail(rq), kap_request_arena(rq), &rep, &err) == KAP_OK)
-        kap_reply_entry(rq, rep.status == KAP_RUN_RUNNING ? 202 : 200, shown_fields, KAP_COUNT(shown_fields), &rep,
-                        put_shown);
+        kap_reply_entry(rq, rep.status == KAP_RUN_RUNNING ? 202 : 200, shown_fields, KAP_COUNT(shown_fields),
+                        &rep, put_shown);
     else
         kap_reply_error(rq, 404, "could not find replay: %s", err.msg);
 }
@@ -107,7 +109,8 @@ static void delete_replay(void *ctx, struct kap_request *rq)
         kap_reply_error(rq, 500, "%s", err.msg);
 }
 
-static void replay(const struct kap_api *api, struct kap_request *rq, struct kap_replay_request *what, const json_t *body)
+static void replay(const struct kap_api *api, struct kap_request *rq, struct kap_replay_request *what,
+                   const json_t *body)
 {
     struct kap_replay rep;
     struct kap_error err;
@@ -120,7 +123,8 @@ static void replay(const struct kap_api *api, struct kap_request *rq, struct kap
     what->task = kap_body_str(body, "task");
     what->real_clock = kap_str_is(clock, "real");
     what->recording_time = json_is_true(json_object_get(body, "recording-time"));
-    if (!kap_body_time(rq, body, "start", &what->start_ns) || !kap_body_time(rq, body, "stop", &what->stop_ns))
+    if (!kap_body_time(rq, body, "start", &what->start_ns) ||
+        !kap_body_time(rq, body, "stop", &what->stop_ns))
         return;
     const enum kap_status st = kap_replay_start(api->replays, what, kap_request_arena(rq), &rep, &err);
     if (st == KAP_OK)
@@ -132,7 +136,8 @@ static void replay(const struct kap_api *api, struct kap_request *rq, struct kap
 static void replay_recording(void *ctx, struct kap_request *rq)
 {
     json_t *body = kap_body_object(rq);
-    struct kap_replay_request what = { .kind = KAP_REPLAY_RECORDING, .recording = kap_body_str(body, "recording") };
+    struct kap_replay_request what = { .kind = KAP_REPLAY_RECORDING,
+                                       .recording = kap_body_str(body, "recording") };
     if (body)
         replay(ctx, rq, &what, body);
     json_decref(body);
@@ -150,7 +155,8 @@ static void replay_batch(void *ctx, struct kap_request *rq)
 static void replay_query(void *ctx, struct kap_request *rq)
 {
     json_t *body = kap_body_object(rq);
-    struct kap_replay_request what = { .kind = KAP_REPLAY_QUERY, .query = kap_body_str(body, "query"),
+    struct kap_replay_request what = { .kind = KAP_REPLAY_QUERY,
+                                       .query = kap_body_str(body, "query"),
                                        .cluster = kap_body_str(body, "cluster") };
     if (body)
         replay(ctx, rq, &what, body);

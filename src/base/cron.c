@@ -14,8 +14,8 @@
 
 enum field { SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR };
 
-static const char *const month_names[] = { "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov",
-                                           "dec", NULL };
+static const char *const month_names[] = { "jan", "feb", "mar", "apr", "may", "jun", "jul",
+                                           "aug", "sep", "oct", "nov", "dec", NULL };
 static const char *const day_names[] = { "sun", "mon", "tue", "wed", "thu", "fri", "sat", NULL };
 
 static const struct {
@@ -24,9 +24,12 @@ static const struct {
     const char *const *words;
     int first_word; /* value of words[0] */
 } fields[FIELDS] = {
-    [SECOND] = { "second", 0, 59, NULL, 0 },          [MINUTE] = { "minute", 0, 59, NULL, 0 },
-    [HOUR] = { "hour", 0, 23, NULL, 0 },              [DAY] = { "day-of-month", 1, 31, NULL, 0 },
-    [MONTH] = { "month", 1, 12, month_names, 1 },     [WEEKDAY] = { "day-of-week", 0, 7, day_names, 0 },
+    [SECOND] = { "second", 0, 59, NULL, 0 },
+    [MINUTE] = { "minute", 0, 59, NULL, 0 },
+    [HOUR] = { "hour", 0, 23, NULL, 0 },
+    [DAY] = { "day-of-month", 1, 31, NULL, 0 },
+    [MONTH] = { "month", 1, 12, month_names, 1 },
+    [WEEKDAY] = { "day-of-week", 0, 7, day_names, 0 },
     [YEAR] = { "year", YEAR_MIN, YEAR_MAX, NULL, 0 },
 };
 
@@ -35,8 +38,8 @@ struct kap_cron {
     bool years[YEAR_MAX - YEAR_MIN + 1];
     bool any_day, any_weekday; /* the field says nothing */
     bool last_day, last_workday;
-    uint32_t workdays;             /* bit d: the working day next to d */
-    uint8_t nth_weekday[7];        /* bit k: the k-th of the month (1..5) */
+    uint32_t workdays;      /* bit d: the working day next to d */
+    uint8_t nth_weekday[7]; /* bit k: the k-th of the month (1..5) */
     bool last_weekday[7];
 };
 
@@ -142,7 +145,8 @@ static bool take_special(struct kap_cron *c, enum field f, struct kap_str part)
     return true;
 }
 
-static enum kap_status parse_part(struct kap_cron *c, enum field f, struct kap_str part, struct kap_error *err)
+static enum kap_status parse_part(struct kap_cron *c, enum field f, struct kap_str part,
+                                  struct kap_error *err)
 {
     struct kap_str s = part;
     int from = fields[f].min, to = f == WEEKDAY ? 6 : fields[f].max, step = 1;
@@ -170,7 +174,8 @@ static enum kap_status parse_part(struct kap_cron *c, enum field f, struct kap_s
     return KAP_OK;
 }
 
-static enum kap_status parse_field(struct kap_cron *c, enum field f, struct kap_str text, struct kap_error *err)
+static enum kap_status parse_field(struct kap_cron *c, enum field f, struct kap_str text,
+                                   struct kap_error *err)
 {
     const bool any = kap_str_is(text, "*") || kap_str_is(text, "?");
     if (f == DAY)

@@ -1,9 +1,9 @@
-/* Cron expressions as batch tasks use them: "minute hour day-of-month month day-of-week [year]", or seven fields with
- * seconds first; "@yearly" and the like. Fields take "*", "?", lists, ranges, steps, names ("MON", "jan"); days of the
- * month also "L" (last) and "15W" (the working day next to the 15th), days of the week "5L" (last Friday) and "5#3"
- * (third Friday). When both kinds of days are restricted, either is enough. The same language as
- * github.com/gorhill/cronexpr, which the reference uses.
- * Ownership: the caller's. Threads: read-only once parsed. */
+/* Cron expressions as batch tasks use them: "minute hour day-of-month month day-of-week [year]", or seven
+ * fields with seconds first; "@yearly" and the like. Fields take "*", "?", lists, ranges, steps, names
+ * ("MON", "jan"); days of the month also "L" (last) and "15W" (the working day next to the 15th), days of the
+ * week "5L" (last Friday) and "5#3" (third Friday). When both kinds of days are restricted, either is enough.
+ * The same language as github.com/gorhill/cronexpr, which the reference uses. Ownership: the caller's.
+ * Threads: read-only once parsed. */
 #ifndef KAP_BASE_CRON_H
 #define KAP_BASE_CRON_H
 

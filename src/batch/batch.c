@@ -85,8 +85,10 @@ static bool ask(struct asker *a, int64_t tick_ns)
     KAP_AUTO_BUF struct kap_buf text = { 0 };
     struct delivery d = { .asker = a, .stop_ns = kap_batch_source_text(a->source, tick_ns, &text) };
     const struct kap_query *config = kap_batch_source_query(a->source);
-    const struct kap_influxdb_query q = { .cluster = config->cluster, .text = kap_buf_str(&text),
-                                          .by_name = config->group_by.by_name, .cancel = &a->stopped };
+    const struct kap_influxdb_query q = { .cluster = config->cluster,
+                                          .text = kap_buf_str(&text),
+                                          .by_name = config->group_by.by_name,
+                                          .cancel = &a->stopped };
     struct kap_error err = { 0 };
     kap_log(KAP_LOG_DEBUG, "batch", "starting next batch query", kap_kv_s("task", a->task),
             kap_kv_n("query", kap_buf_str(&text)));
@@ -237,7 +239,8 @@ void kap_batches_free(struct kap_batches *b)
 }
 
 static enum kap_status add_asker(struct kap_batches *b, const struct kap_graph_node *node, struct kap_str id,
-                                 const struct kap_dbrp *dbrps, size_t ndbrps, struct asker **list, struct kap_error *err)
+                                 const struct kap_dbrp *dbrps, size_t ndbrps, struct asker **list,
+                                 struct kap_error *err)
 {
     struct kap_batch_source *source;
     KAP_TRY(kap_batch_source_new(node, b->opt.zone, &source, err));
@@ -253,7 +256,8 @@ static enum kap_status add_asker(struct kap_batches *b, const struct kap_graph_n
 }
 
 enum kap_status kap_batches_start(struct kap_batches *b, struct kap_str id, struct kap_graph *graph,
-                                  const struct kap_dbrp *dbrps, size_t ndbrps, int64_t anchor_ns, struct kap_error *err)
+                                  const struct kap_dbrp *dbrps, size_t ndbrps, int64_t anchor_ns,
+                                  struct kap_error *err)
 {
     struct asker *list = NULL;
     enum kap_status st = KAP_OK;

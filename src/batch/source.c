@@ -52,8 +52,8 @@ bool kap_batch_source_grouped_by_time(const struct kap_batch_source *s)
     return kap_influxql_grouped_by_time(s->influxql);
 }
 
-enum kap_status kap_batch_source_check_dbrps(const struct kap_batch_source *s, const struct kap_dbrp *dbrps, size_t n,
-                                             struct kap_error *err)
+enum kap_status kap_batch_source_check_dbrps(const struct kap_batch_source *s, const struct kap_dbrp *dbrps,
+                                             size_t n, struct kap_error *err)
 {
     const struct kap_influxql_source *sources;
     size_t nsources;
@@ -63,7 +63,8 @@ enum kap_status kap_batch_source_check_dbrps(const struct kap_batch_source *s, c
         for (size_t k = 0; k < n && !allowed; k++)
             allowed = kap_str_eq(dbrps[k].db, sources[i].db) && kap_str_eq(dbrps[k].rp, sources[i].rp);
         if (!allowed)
-            return kap_fail(err, KAP_EINVAL, "batch query is not allowed to request data from \"%.*s\".\"%.*s\"",
+            return kap_fail(err, KAP_EINVAL,
+                            "batch query is not allowed to request data from \"%.*s\".\"%.*s\"",
                             KAP_STR_ARG(sources[i].db), KAP_STR_ARG(sources[i].rp));
     }
     return KAP_OK;
@@ -80,7 +81,8 @@ bool kap_batch_source_next(const struct kap_batch_source *s, int64_t after_ns, i
     return *ret_ns > after_ns;
 }
 
-bool kap_batch_source_due(const struct kap_batch_source *s, int64_t anchor_ns, int64_t after_ns, int64_t *ret_ns)
+bool kap_batch_source_due(const struct kap_batch_source *s, int64_t anchor_ns, int64_t after_ns,
+                          int64_t *ret_ns)
 {
     if (s->cron)
         return kap_cron_next(s->cron, s->zone, after_ns, ret_ns);

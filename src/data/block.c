@@ -24,8 +24,8 @@ void kap_block_free(struct kap_block *b)
     kap_free(b);
 }
 
-void kap_block_add(struct kap_block *b, int64_t time_ns, const struct kap_tags *tags, const struct kap_field *fields,
-                   size_t nfields)
+void kap_block_add(struct kap_block *b, int64_t time_ns, const struct kap_tags *tags,
+                   const struct kap_field *fields, size_t nfields)
 {
     struct kap_field *own = KAP_ARENA_ARRAY(b->arena, struct kap_field, nfields);
     uint32_t n = 0;
@@ -38,7 +38,11 @@ void kap_block_add(struct kap_block *b, int64_t time_ns, const struct kap_tags *
         n++;
     }
     KAP_GROW(b->points, b->cap, b->n + 1);
-    b->points[b->n++] = (struct kap_point){ .time_ns = time_ns, .db = kap_sym_empty, .rp = kap_sym_empty,
-                                            .name = b->name, .tags = kap_tags_ref(tags ? tags : b->tags),
-                                            .nfields = n, .fields = own };
+    b->points[b->n++] = (struct kap_point){ .time_ns = time_ns,
+                                            .db = kap_sym_empty,
+                                            .rp = kap_sym_empty,
+                                            .name = b->name,
+                                            .tags = kap_tags_ref(tags ? tags : b->tags),
+                                            .nfields = n,
+                                            .fields = own };
 }

@@ -24,7 +24,8 @@ static size_t find_end(struct kap_json_split *s, const char *p, size_t n)
     return 0;
 }
 
-static enum kap_status hand_over(struct kap_json_split *s, kap_json_split_fn fn, void *ctx, struct kap_error *err)
+static enum kap_status hand_over(struct kap_json_split *s, kap_json_split_fn fn, void *ctx,
+                                 struct kap_error *err)
 {
     const struct kap_str text = kap_str_trim(kap_buf_str(&s->text));
     const enum kap_status st = text.n ? fn(ctx, text, err) : KAP_OK;
@@ -33,8 +34,8 @@ static enum kap_status hand_over(struct kap_json_split *s, kap_json_split_fn fn,
     return st;
 }
 
-enum kap_status kap_json_split_feed(struct kap_json_split *s, struct kap_str piece, kap_json_split_fn fn, void *ctx,
-                                    struct kap_error *err)
+enum kap_status kap_json_split_feed(struct kap_json_split *s, struct kap_str piece, kap_json_split_fn fn,
+                                    void *ctx, struct kap_error *err)
 {
     while (piece.n) {
         const size_t end = find_end(s, piece.p, piece.n);
@@ -42,7 +43,8 @@ enum kap_status kap_json_split_feed(struct kap_json_split *s, struct kap_str pie
         if (s->max_bytes && s->text.n + take > s->max_bytes)
             return kap_fail(err, KAP_ELIMIT, "a JSON document has more than %zu bytes", s->max_bytes);
         if (s->depth < 0)
-            return kap_fail(err, KAP_EINVAL, "invalid character '%c' looking for beginning of value", piece.p[end - 1]);
+            return kap_fail(err, KAP_EINVAL, "invalid character '%c' looking for beginning of value",
+                            piece.p[end - 1]);
         kap_buf_addn(&s->text, piece.p, take);
         if (end)
             KAP_TRY(hand_over(s, fn, ctx, err));
@@ -51,7 +53,8 @@ enum kap_status kap_json_split_feed(struct kap_json_split *s, struct kap_str pie
     return KAP_OK;
 }
 
-enum kap_status kap_json_split_end(struct kap_json_split *s, kap_json_split_fn fn, void *ctx, struct kap_error *err)
+enum kap_status kap_json_split_end(struct kap_json_split *s, kap_json_split_fn fn, void *ctx,
+                                   struct kap_error *err)
 {
     if (s->depth > 0 || s->in_string)
         return kap_fail(err, KAP_EINVAL, "unexpected end of JSON input");

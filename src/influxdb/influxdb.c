@@ -185,8 +185,10 @@ static void send_request(struct kap_influxdb *db, struct cluster *c, CURL *h, co
         }
         c->failed++;
         const bool again = worth_repeating(a.status) && !db->stopping;
-        kap_log(KAP_LOG_ERROR, "influxdb", again ? "write failed, will be repeated" : "write failed, points are lost",
-                kap_kv_s("cluster", c->name), kap_kv_i("status", a.status), kap_kv_s("err", a.n ? a.text : a.why));
+        kap_log(KAP_LOG_ERROR, "influxdb",
+                again ? "write failed, will be repeated" : "write failed, points are lost",
+                kap_kv_s("cluster", c->name), kap_kv_i("status", a.status),
+                kap_kv_s("err", a.n ? a.text : a.why));
         if (!again) {
             c->dropped++;
             return;
@@ -318,8 +320,8 @@ static void add_escaped(struct kap_buf *b, struct kap_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         const unsigned char c = (unsigned char)s.p[i];
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                           c == '_' || c == '.' || c == '~';
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '_' || c == '.' || c == '~';
         kap_buf_addf(b, plain ? "%c" : "%%%02X", c);
     }
 }
@@ -330,7 +332,8 @@ static void add_parameter(struct kap_buf *b, const char *name, struct kap_str va
     add_escaped(b, value);
 }
 
-enum kap_status kap_influxdb_write(struct kap_influxdb *db, const struct kap_influxdb_write *w, struct kap_error *err)
+enum kap_status kap_influxdb_write(struct kap_influxdb *db, const struct kap_influxdb_write *w,
+                                   struct kap_error *err)
 {
     struct cluster *c = find(db, w->cluster, err);
     if (!c)
@@ -374,7 +377,8 @@ static bool is_plain_identifier(struct kap_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         const char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (i > 0 && c >= '0' && c <= '9')))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+              (i > 0 && c >= '0' && c <= '9')))
             return false;
     }
     return s.n > 0;
@@ -497,8 +501,8 @@ static enum kap_status ask_any(struct cluster *c, const char *path, struct readi
     return r->outcome == KAP_OK ? kap_result_end(r->result, r->err) : r->outcome;
 }
 
-enum kap_status kap_influxdb_query(struct kap_influxdb *db, const struct kap_influxdb_query *q, kap_result_fn fn,
-                                   void *ctx, struct kap_error *err)
+enum kap_status kap_influxdb_query(struct kap_influxdb *db, const struct kap_influxdb_query *q,
+                                   kap_result_fn fn, void *ctx, struct kap_error *err)
 {
     struct kap_error local;
     struct cluster *c = find(db, q->cluster, err);
@@ -509,7 +513,9 @@ enum kap_status kap_influxdb_query(struct kap_influxdb *db, const struct kap_inf
     add_parameter(&path, "chunked", KAP_STR("true"));
     add_parameter(&path, "db", KAP_STR(""));
     add_parameter(&path, "q", q->text);
-    struct reading r = { .result = kap_result_new(q->by_name, fn, ctx), .handle = curl_easy_init(), .cancel = q->cancel,
+    struct reading r = { .result = kap_result_new(q->by_name, fn, ctx),
+                         .handle = curl_easy_init(),
+                         .cancel = q->cancel,
                          .err = err ? err : &local };
     const enum kap_status st = r.handle ? ask_any(c, path.p, &r)
                                         : kap_fail(err, KAP_EINTERNAL, "the HTTP client could not be set up");

@@ -1,10 +1,10 @@
-/* InfluxDB: named clusters, each a list of URLs with failover, and a sender that writes line protocol to them behind the
- * callers' backs.
+/* InfluxDB: named clusters, each a list of URLs with failover, and a sender that writes line protocol to them
+ * behind the callers' backs.
  *
- * A write that meets no server, a 5xx or 429 is repeated with exponential backoff, each cluster in the order of its writes,
- * until it is accepted; other answers (4xx) are the data's fault and end it. What is waiting is bounded in bytes: past the
- * limit the oldest of that cluster is dropped, counted and logged.
- * Ownership: options are copied. Threads: all functions from any thread. */
+ * A write that meets no server, a 5xx or 429 is repeated with exponential backoff, each cluster in the order
+ * of its writes, until it is accepted; other answers (4xx) are the data's fault and end it. What is waiting
+ * is bounded in bytes: past the limit the oldest of that cluster is dropped, counted and logged. Ownership:
+ * options are copied. Threads: all functions from any thread. */
 #ifndef KAP_INFLUXDB_INFLUXDB_H
 #define KAP_INFLUXDB_INFLUXDB_H
 
@@ -35,7 +35,8 @@ struct kap_influxdb_write {
     struct kap_str db, rp, consistency, precision, lines;
 };
 /* Queues a write. KAP_ENOTFOUND: "no such InfluxDB config NAME". */
-enum kap_status kap_influxdb_write(struct kap_influxdb *db, const struct kap_influxdb_write *w, struct kap_error *err);
+enum kap_status kap_influxdb_write(struct kap_influxdb *db, const struct kap_influxdb_write *w,
+                                   struct kap_error *err);
 /* CREATE DATABASE, waited for. */
 enum kap_status kap_influxdb_create(struct kap_influxdb *db, struct kap_str cluster, struct kap_str database,
                                     struct kap_str rp, struct kap_error *err);

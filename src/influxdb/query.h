@@ -1,10 +1,11 @@
-/* Queries to InfluxDB 1.x: one InfluxQL text by POST /query, chunked, and the reading of the answer as it arrives:
+/* Queries to InfluxDB 1.x: one InfluxQL text by POST /query, chunked, and the reading of the answer as it
+ * arrives:
  * {"results":[{"series":[{"name":..,"tags":{..},"columns":["time",..],"values":[[..],..]}]}]}
  *
- * Each series is a block; a series that was cut into chunks ("partial") is put together again. Numbers are floats, as
- * the reference reads them; nulls are missing fields, rows of nulls are left out. The block's time is that of its
- * latest point. Memory: one series and one chunk.
- * Threads: kap_influxdb_query() from any; a kap_result belongs to one at a time. */
+ * Each series is a block; a series that was cut into chunks ("partial") is put together again. Numbers are
+ * floats, as the reference reads them; nulls are missing fields, rows of nulls are left out. The block's time
+ * is that of its latest point. Memory: one series and one chunk. Threads: kap_influxdb_query() from any; a
+ * kap_result belongs to one at a time. */
 #ifndef KAP_INFLUXDB_QUERY_H
 #define KAP_INFLUXDB_QUERY_H
 
@@ -20,14 +21,14 @@ typedef enum kap_status (*kap_result_fn)(void *ctx, struct kap_block *block, str
 struct kap_influxdb_query {
     struct kap_str cluster; /* "": the default */
     struct kap_str text;
-    bool by_name;                /* blocks are grouped by measurement too */
-    const _Atomic bool *cancel;  /* ends the query when it becomes true; NULL: nothing does */
+    bool by_name;               /* blocks are grouped by measurement too */
+    const _Atomic bool *cancel; /* ends the query when it becomes true; NULL: nothing does */
 };
 
-/* Waits for the answer. KAP_ENOTFOUND: "no such InfluxDB config NAME". Other texts are InfluxDB's own. What came before
- * a failure was handed to fn. */
-enum kap_status kap_influxdb_query(struct kap_influxdb *db, const struct kap_influxdb_query *q, kap_result_fn fn,
-                                   void *ctx, struct kap_error *err);
+/* Waits for the answer. KAP_ENOTFOUND: "no such InfluxDB config NAME". Other texts are InfluxDB's own. What
+ * came before a failure was handed to fn. */
+enum kap_status kap_influxdb_query(struct kap_influxdb *db, const struct kap_influxdb_query *q,
+                                   kap_result_fn fn, void *ctx, struct kap_error *err);
 
 /* --- the reading alone --- */
 struct kap_result;

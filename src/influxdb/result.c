@@ -45,9 +45,8 @@ static const struct kap_tags *read_tags(json_t *object)
     size_t used = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value)
-        if (json_is_string(value))
-            v[used++] = (struct kap_tag){ kap_sym_c(key), text_of(value) };
+    json_object_foreach(object, key, value) if (json_is_string(value)) v[used++] =
+        (struct kap_tag){ kap_sym_c(key), text_of(value) };
     const struct kap_tags *tags = kap_tags_new(v, used);
     kap_free(v);
     return tags;
@@ -87,7 +86,8 @@ struct columns {
     struct kap_field *row;
 };
 
-static enum kap_status add_row(struct kap_block *b, const struct columns *c, const json_t *row, struct kap_error *err)
+static enum kap_status add_row(struct kap_block *b, const struct columns *c, const json_t *row,
+                               struct kap_error *err)
 {
     if (json_array_size(row) != c->n)
         return kap_fail(err, KAP_EINVAL, "a row of series %s has %zu values for %zu columns", b->name->s,
@@ -169,10 +169,10 @@ static enum kap_status read_root(struct kap_result *r, const json_t *root, struc
     KAP_TRY(own_error(root, err));
     size_t i, k;
     json_t *result, *series;
-    json_array_foreach(json_object_get(root, "results"), i, result) {
+    json_array_foreach(json_object_get(root, "results"), i, result)
+    {
         KAP_TRY(own_error(result, err));
-        json_array_foreach(json_object_get(result, "series"), k, series)
-            KAP_TRY(read_series(r, series, err));
+        json_array_foreach(json_object_get(result, "series"), k, series) KAP_TRY(read_series(r, series, err));
     }
     return KAP_OK;
 }
@@ -180,7 +180,8 @@ static enum kap_status read_root(struct kap_result *r, const json_t *root, struc
 static enum kap_status read_document(void *ctx, struct kap_str text, struct kap_error *err)
 {
     json_error_t why;
-    json_t *root = json_loadb(text.p, text.n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &why);
+    json_t *root =
+        json_loadb(text.p, text.n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &why);
     if (!root)
         return kap_fail(err, KAP_EINVAL, "failed to decode JSON: %s at byte %d", why.text, why.position);
     const enum kap_status st = read_root(ctx, root, err);

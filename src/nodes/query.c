@@ -5,7 +5,8 @@
 
 static bool known_fill(struct kap_str s)
 {
-    return kap_str_is(s, "null") || kap_str_is(s, "none") || kap_str_is(s, "previous") || kap_str_is(s, "linear");
+    return kap_str_is(s, "null") || kap_str_is(s, "none") || kap_str_is(s, "previous") ||
+           kap_str_is(s, "linear");
 }
 
 static enum kap_status check_schedule(const struct kap_query *q, struct kap_error *err)
@@ -69,8 +70,8 @@ static enum kap_status args(void *config, struct kap_graph_node *node, struct ka
     return KAP_OK;
 }
 
-static enum kap_status set_group_by(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                    struct kap_error *err)
+static enum kap_status set_group_by(void *config, struct kap_arena *arena, const struct kap_arg *args,
+                                    size_t nargs, struct kap_error *err)
 {
     struct kap_query *q = config;
     struct kap_arg *tags = KAP_ARENA_ARRAY(arena, struct kap_arg, nargs + 1);
@@ -81,7 +82,8 @@ static enum kap_status set_group_by(void *config, struct kap_arena *arena, const
         struct kap_influxql_dim *d = &q->dims[q->ndims++];
         if (args[i].kind == KAP_ARG_TIME) {
             q->ntimes++;
-            *d = (struct kap_influxql_dim){ KAP_INFLUXQL_TIME, KAP_STR(""), args[i].value.i, args[i].offset_ns };
+            *d = (struct kap_influxql_dim){ KAP_INFLUXQL_TIME, KAP_STR(""), args[i].value.i,
+                                            args[i].offset_ns };
             continue;
         }
         tags[ntags++] = args[i];
@@ -93,8 +95,8 @@ static enum kap_status set_group_by(void *config, struct kap_arena *arena, const
     return kap_group_by_set(&q->group_by, arena, tags, ntags, err);
 }
 
-static enum kap_status set_fill(void *config, struct kap_arena *arena, const struct kap_arg *args, size_t nargs,
-                                struct kap_error *err)
+static enum kap_status set_fill(void *config, struct kap_arena *arena, const struct kap_arg *args,
+                                size_t nargs, struct kap_error *err)
 {
     struct kap_query *q = config;
     if (nargs != 1 || args[0].kind != KAP_ARG_VALUE)
@@ -106,25 +108,38 @@ static enum kap_status set_fill(void *config, struct kap_arena *arena, const str
 }
 
 static const struct kap_prop props[] = {
-    KAP_PROP_AT(DURATION, struct kap_query, period_ns, "period", NULL, "The span of time that a query covers."),
-    KAP_PROP_AT(DURATION, struct kap_query, every_ns, "every", NULL, "How often to query; exclusive with cron."),
+    KAP_PROP_AT(DURATION, struct kap_query, period_ns, "period", NULL,
+                "The span of time that a query covers."),
+    KAP_PROP_AT(DURATION, struct kap_query, every_ns, "every", NULL,
+                "How often to query; exclusive with cron."),
     KAP_PROP_AT(FLAG, struct kap_query, align, "align", NULL, "Starts and ends at multiples of every."),
     KAP_PROP_AT(FLAG, struct kap_query, align_group, "alignGroup", NULL,
                 "Lets the time buckets of the query begin with its start."),
     KAP_PROP_AT(STRING, struct kap_query, cron, "cron", NULL, "A schedule in cron's form, seconds first."),
-    KAP_PROP_AT(DURATION, struct kap_query, offset_ns, "offset", NULL, "How far in the past the queried span ends."),
-    { .kind = KAP_PROP_CALL, .name = "groupBy", .signature = "(dimensions ...string, * or time(..))",
-      .set = set_group_by, .doc = "The tags, and the interval of time, to group by." },
-    { .kind = KAP_PROP_FLAG, .name = "groupByMeasurement", .offset = offsetof(struct kap_query, group_by.by_name),
+    KAP_PROP_AT(DURATION, struct kap_query, offset_ns, "offset", NULL,
+                "How far in the past the queried span ends."),
+    { .kind = KAP_PROP_CALL,
+      .name = "groupBy",
+      .signature = "(dimensions ...string, * or time(..))",
+      .set = set_group_by,
+      .doc = "The tags, and the interval of time, to group by." },
+    { .kind = KAP_PROP_FLAG,
+      .name = "groupByMeasurement",
+      .offset = offsetof(struct kap_query, group_by.by_name),
       .doc = "Makes the measurement a part of the group." },
-    { .kind = KAP_PROP_CALL, .name = "fill", .signature = "(value string or number)", .set = set_fill,
+    { .kind = KAP_PROP_CALL,
+      .name = "fill",
+      .signature = "(value string or number)",
+      .set = set_fill,
       .doc = "What stands for intervals without data: null, none, previous, linear or a number." },
-    KAP_PROP_AT(STRING, struct kap_query, cluster, "cluster", NULL, "The configured InfluxDB; empty: the default one."),
+    KAP_PROP_AT(STRING, struct kap_query, cluster, "cluster", NULL,
+                "The configured InfluxDB; empty: the default one."),
     { 0 },
 };
 
-static const char *const counters[] = { [KAP_QUERY_BATCHES] = "batches_queried", [KAP_QUERY_POINTS] = "points_queried",
-                                        NULL };
+static const char *const counters[] = {
+    [KAP_QUERY_BATCHES] = "batches_queried", [KAP_QUERY_POINTS] = "points_queried", NULL
+};
 static const struct kap_node_run run = { .open = open_query, .counters = counters };
 
 const struct kap_node_type kap_node_query = {

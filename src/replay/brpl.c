@@ -199,7 +199,8 @@ enum kap_status kap_brpl_open(const char *path, struct kap_brpl_reader **ret, st
     r->queries = KAP_ARRAY(struct query, r->n + 1);
     enum kap_status st = KAP_OK;
     for (size_t i = 0; i < r->n; i++) {
-        r->queries[i] = (struct query){ .reader = r, .number = i, .split.max_bytes = KAP_RECORDING_BATCH_BYTES };
+        r->queries[i] =
+            (struct query){ .reader = r, .number = i, .split.max_bytes = KAP_RECORDING_BATCH_BYTES };
         r->queries[i].last = &r->queries[i].first;
         if (st == KAP_OK)
             st = kap_zip_stream_open(zip, i, &r->queries[i].stream, err);
@@ -247,8 +248,7 @@ static const struct kap_tags *read_tags(json_t *object)
     size_t n = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value)
-        v[n++] = (struct kap_tag){ kap_sym_c(key), text_of(value) };
+    json_object_foreach(object, key, value) v[n++] = (struct kap_tag){ kap_sym_c(key), text_of(value) };
     const struct kap_tags *tags = kap_tags_new(v, n);
     kap_free(v);
     return tags;
@@ -274,8 +274,7 @@ static enum kap_status read_point(struct kap_block *b, const json_t *point, stru
     size_t n = 0;
     const char *key;
     json_t *value;
-    json_object_foreach(fields, key, value)
-        f[n++] = (struct kap_field){ kap_sym_c(key), read_value(value) };
+    json_object_foreach(fields, key, value) f[n++] = (struct kap_field){ kap_sym_c(key), read_value(value) };
     const struct kap_tags *own = json_object_size(tags) ? read_tags(tags) : NULL;
     kap_block_add(b, time_ns, own, f, n);
     kap_tags_unref(own);
@@ -311,9 +310,10 @@ static enum kap_status take_document(void *ctx, struct kap_str text, struct kap_
     json_error_t why;
     struct kap_block *b = NULL;
     q->records++;
-    json_t *root = json_loadb(text.p, text.n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &why);
-    const enum kap_status st = root ? read_block(root, &b, err)
-                                    : kap_fail(err, KAP_EINVAL, "%s at byte %d", why.text, why.position);
+    json_t *root =
+        json_loadb(text.p, text.n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &why);
+    const enum kap_status st =
+        root ? read_block(root, &b, err) : kap_fail(err, KAP_EINVAL, "%s at byte %d", why.text, why.position);
     json_decref(root);
     if (st != KAP_OK)
         return st;
@@ -338,14 +338,16 @@ static enum kap_status read_more(struct query *q, struct kap_error *err)
                : kap_json_split_end(&q->split, take_document, q, err);
 }
 
-enum kap_status kap_brpl_next(struct kap_brpl_reader *r, size_t query, struct kap_block **ret, struct kap_error *err)
+enum kap_status kap_brpl_next(struct kap_brpl_reader *r, size_t query, struct kap_block **ret,
+                              struct kap_error *err)
 {
     struct query *q = &r->queries[query];
-    struct kap_error local;
+    struct kap_error local = { 0 };
     struct kap_error *e = err ? err : &local;
     while (!q->first && !q->ended)
         if (read_more(q, e) != KAP_OK)
-            return kap_wrap(e, "query %zu, record %llu", q->number, (unsigned long long)KAP_MAX(q->records, 1));
+            return kap_wrap(e, "query %zu, record %llu", q->number,
+                            (unsigned long long)KAP_MAX(q->records, 1));
     *ret = NULL;
     struct waiting *w = q->first;
     if (!w)

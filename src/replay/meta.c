@@ -154,15 +154,20 @@ static struct kap_meta *decode(enum kap_meta_kind kind, struct kap_str id, struc
     struct kap_arena *a = m->arena;
     if (kind == KAP_META_RECORDING) {
         struct kap_recording *rec = &m->recording;
-        *rec = (struct kap_recording){ .id = copy(a, id), .error = get_text(a, root, "error"),
-                                       .size_bytes = get_number(root, "size"), .date_ns = get_number(root, "date") };
+        *rec = (struct kap_recording){ .id = copy(a, id),
+                                       .error = get_text(a, root, "error"),
+                                       .size_bytes = get_number(root, "size"),
+                                       .date_ns = get_number(root, "date") };
         rec->type = get_number(root, "type") == KAP_TASK_BATCH ? KAP_TASK_BATCH : KAP_TASK_STREAM;
         rec->status = get_status(root, &rec->error);
     } else {
         struct kap_replay *rep = &m->replay;
-        *rep = (struct kap_replay){ .id = copy(a, id), .error = get_text(a, root, "error"),
-                                    .recording = get_text(a, root, "recording"), .task = get_text(a, root, "task"),
-                                    .stats = get_text(a, root, "stats"), .date_ns = get_number(root, "date") };
+        *rep = (struct kap_replay){ .id = copy(a, id),
+                                    .error = get_text(a, root, "error"),
+                                    .recording = get_text(a, root, "recording"),
+                                    .task = get_text(a, root, "task"),
+                                    .stats = get_text(a, root, "stats"),
+                                    .date_ns = get_number(root, "date") };
         rep->recording_time = get_number(root, "recording-time") != 0;
         rep->real_clock = get_number(root, "real-clock") != 0;
         rep->status = get_status(root, &rep->error);
@@ -185,7 +190,8 @@ void kap_meta_put(struct kap_replays *r, struct kap_meta *m)
     KAP_AUTO_BUF struct kap_buf json = { 0 };
     encode(m, &json);
     const struct kap_str id = kap_meta_id(m);
-    const struct kap_db_value values[] = { kap_db_int(m->kind), kap_db_text(id), kap_db_text(kap_buf_str(&json)) };
+    const struct kap_db_value values[] = { kap_db_int(m->kind), kap_db_text(id),
+                                           kap_db_text(kap_buf_str(&json)) };
     pthread_mutex_lock(&r->lock);
     run(r, PUT, values, KAP_COUNT(values));
     kap_meta_free(kap_map_put(r->tables[m->kind], id, m));
@@ -208,7 +214,8 @@ bool kap_meta_drop(struct kap_replays *r, enum kap_meta_kind kind, struct kap_st
 static bool load_row(void *ctx, struct sqlite3_stmt *row)
 {
     struct kap_replays *r = ctx;
-    const enum kap_meta_kind kind = sqlite3_column_int(row, 0) == KAP_META_REPLAY ? KAP_META_REPLAY : KAP_META_RECORDING;
+    const enum kap_meta_kind kind =
+        sqlite3_column_int(row, 0) == KAP_META_REPLAY ? KAP_META_REPLAY : KAP_META_RECORDING;
     struct kap_meta *m = decode(kind, kap_db_column(row, 1), kap_db_column(row, 2));
     if (m)
         kap_meta_free(kap_map_put(r->tables[kind], kap_meta_id(m), m));
@@ -217,7 +224,8 @@ static bool load_row(void *ctx, struct sqlite3_stmt *row)
 
 char *kap_recording_path(const struct kap_replays *r, struct kap_str id, enum kap_task_type type)
 {
-    return kap_asprintf("%s/%.*s%s", r->dir, KAP_STR_ARG(id), type == KAP_TASK_BATCH ? BATCH_SUFFIX : STREAM_SUFFIX);
+    return kap_asprintf("%s/%.*s%s", r->dir, KAP_STR_ARG(id),
+                        type == KAP_TASK_BATCH ? BATCH_SUFFIX : STREAM_SUFFIX);
 }
 
 /* A file that was put into the folder by hand. */
@@ -235,8 +243,11 @@ static void adopt_file(struct kap_replays *r, const char *name)
         return;
     struct kap_meta *m = kap_meta_new(KAP_META_RECORDING);
     m->recording = (struct kap_recording){
-        .id = copy(m->arena, id), .error = KAP_STR(""), .type = batch ? KAP_TASK_BATCH : KAP_TASK_STREAM,
-        .size_bytes = st.st_size, .status = KAP_RUN_FINISHED,
+        .id = copy(m->arena, id),
+        .error = KAP_STR(""),
+        .type = batch ? KAP_TASK_BATCH : KAP_TASK_STREAM,
+        .size_bytes = st.st_size,
+        .status = KAP_RUN_FINISHED,
         .date_ns = (int64_t)st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec,
     };
     kap_meta_put(r, m);
@@ -262,7 +273,8 @@ enum kap_status kap_meta_open(struct kap_replays *r, struct kap_error *err)
 {
     KAP_AUTO_FREE char *path = kap_asprintf("%s/replay.db", r->opt.data_dir);
     KAP_TRY(kap_db_open(path, &schema, &r->db, err));
-    KAP_TRY(kap_db_read(r->db, "SELECT kind, id, json FROM meta ORDER BY kind, id", NULL, 0, load_row, r, err));
+    KAP_TRY(
+        kap_db_read(r->db, "SELECT kind, id, json FROM meta ORDER BY kind, id", NULL, 0, load_row, r, err));
     return adopt_files(r, err);
 }
 

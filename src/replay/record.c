@@ -64,7 +64,8 @@ static void find_names(const struct kap_graph *g, struct tap *t)
     }
 }
 
-/* Until a point is later than the end, or, when the end was still to come, until the clock is well past it. */
+/* Until a point is later than the end, or, when the end was still to come, until the clock is well past it.
+ */
 static void wait_for_end(struct kap_job *job, struct tap *t)
 {
     const struct kap_clock *clock = job->owner->opt.clock;
@@ -86,7 +87,8 @@ static void wait_for_end(struct kap_job *job, struct tap *t)
 
 static enum kap_status record_stream(struct kap_job *job, struct kap_error *err)
 {
-    struct tap t = { .stop_ns = job->record.stop_ns, .lock = PTHREAD_MUTEX_INITIALIZER,
+    struct tap t = { .stop_ns = job->record.stop_ns,
+                     .lock = PTHREAD_MUTEX_INITIALIZER,
                      .changed = PTHREAD_COND_INITIALIZER };
     KAP_TRY(kap_srpl_create(job->path, &t.writer, err));
     find_names(job->task.graph, &t);

@@ -1,7 +1,7 @@
 /* Recording files, the same both ways as the reference's:
- *   .srpl  gzip (plain is read too); three lines for each point: database, policy, the point in line protocol with
- *          nanoseconds.
- *   .brpl  a ZIP archive with a member "0", "1", .. for each query of the batch task, each a sequence of JSON documents
+ *   .srpl  gzip (plain is read too); three lines for each point: database, policy, the point in line protocol
+ * with nanoseconds. .brpl  a ZIP archive with a member "0", "1", .. for each query of the batch task, each a
+ * sequence of JSON documents
  *          {"name","tmax","group","byname","tags","points":[{"fields","tags","time"}]}.
  * Errors name the record that is damaged; what stands before it was handed out.
  * Ownership: handles are the caller's; points and blocks as said. Threads: one at a time. */
@@ -27,7 +27,8 @@ struct kap_srpl_reader;
 enum kap_status kap_srpl_open(const char *path, struct kap_srpl_reader **ret, struct kap_error *err);
 void kap_srpl_close(struct kap_srpl_reader *r); /* NULL is fine */
 /* The next point, borrowed until the next call; *more false: the end. */
-enum kap_status kap_srpl_next(struct kap_srpl_reader *r, struct kap_point *ret, bool *more, struct kap_error *err);
+enum kap_status kap_srpl_next(struct kap_srpl_reader *r, struct kap_point *ret, bool *more,
+                              struct kap_error *err);
 
 /* --- batches --- */
 
@@ -44,6 +45,7 @@ enum kap_status kap_brpl_open(const char *path, struct kap_brpl_reader **ret, st
 void kap_brpl_close(struct kap_brpl_reader *r); /* NULL is fine */
 size_t kap_brpl_queries(const struct kap_brpl_reader *r);
 /* The next batch with points of a query; owned by the caller. *ret NULL: the end. */
-enum kap_status kap_brpl_next(struct kap_brpl_reader *r, size_t query, struct kap_block **ret, struct kap_error *err);
+enum kap_status kap_brpl_next(struct kap_brpl_reader *r, size_t query, struct kap_block **ret,
+                              struct kap_error *err);
 
 #endif

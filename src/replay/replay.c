@@ -195,12 +195,14 @@ static enum kap_status check_id(const char *what, struct kap_str id, struct kap_
         return KAP_OK;
     KAP_AUTO_BUF struct kap_buf quoted = { 0 };
     kap_buf_addq(&quoted, id);
-    return kap_fail(err, KAP_EINVAL, "%s ID must contain only letters, numbers, '-', '.' and '_'. %s", what, quoted.p);
+    return kap_fail(err, KAP_EINVAL, "%s ID must contain only letters, numbers, '-', '.' and '_'. %s", what,
+                    quoted.p);
 }
 
 /* --- starting --- */
 
-static enum kap_status prepare_record(struct kap_job *job, const struct kap_record_request *rq, struct kap_error *err)
+static enum kap_status prepare_record(struct kap_job *job, const struct kap_record_request *rq,
+                                      struct kap_error *err)
 {
     struct kap_replays *r = job->owner;
     struct kap_arena *a = job->arena;
@@ -222,14 +224,15 @@ static enum kap_status prepare_record(struct kap_job *job, const struct kap_reco
         type = rq->type == KAP_TASK_BATCH ? KAP_TASK_BATCH : KAP_TASK_STREAM;
     job->path = kap_recording_path(r, job->record.id, type);
     job->meta = kap_meta_new(KAP_META_RECORDING);
-    const struct kap_recording rec = { .id = job->record.id, .type = type,
+    const struct kap_recording rec = { .id = job->record.id,
+                                       .type = type,
                                        .date_ns = kap_clock_wall(r->opt.clock) };
     kap_recording_copy(job->meta->arena, &rec, &job->meta->recording);
     return KAP_OK;
 }
 
-enum kap_status kap_record(struct kap_replays *r, const struct kap_record_request *rq, struct kap_arena *arena,
-                           struct kap_recording *ret, struct kap_error *err)
+enum kap_status kap_record(struct kap_replays *r, const struct kap_record_request *rq,
+                           struct kap_arena *arena, struct kap_recording *ret, struct kap_error *err)
 {
     struct kap_job *job = new_job(r);
     const enum kap_status st = prepare_record(job, rq, err);
@@ -244,7 +247,8 @@ enum kap_status kap_record(struct kap_replays *r, const struct kap_record_reques
     return KAP_OK;
 }
 
-static enum kap_status prepare_replay(struct kap_job *job, const struct kap_replay_request *rq, struct kap_error *err)
+static enum kap_status prepare_replay(struct kap_job *job, const struct kap_replay_request *rq,
+                                      struct kap_error *err)
 {
     struct kap_replays *r = job->owner;
     struct kap_arena *a = job->arena;
@@ -260,7 +264,8 @@ static enum kap_status prepare_replay(struct kap_job *job, const struct kap_repl
         return kap_wrap(err, "task load");
     const bool batch = job->task.graph->type == KAP_TASK_BATCH;
     if (rq->kind == KAP_REPLAY_BATCH && !batch)
-        return kap_fail(err, KAP_EINVAL, "cannot replay batch against stream task: %.*s", KAP_STR_ARG(rq->task));
+        return kap_fail(err, KAP_EINVAL, "cannot replay batch against stream task: %.*s",
+                        KAP_STR_ARG(rq->task));
     if (rq->kind == KAP_REPLAY_RECORDING) {
         struct kap_recording rec;
         if (kap_recording_get(r, rq->recording, a, &rec, err) != KAP_OK)
@@ -270,15 +275,18 @@ static enum kap_status prepare_replay(struct kap_job *job, const struct kap_repl
         return kap_fail(err, KAP_EEXIST, "replay already exists");
     }
     job->meta = kap_meta_new(KAP_META_REPLAY);
-    const struct kap_replay rep = { .id = job->replay.id, .recording = rq->recording, .task = rq->task,
-                                    .recording_time = rq->recording_time, .real_clock = rq->real_clock,
+    const struct kap_replay rep = { .id = job->replay.id,
+                                    .recording = rq->recording,
+                                    .task = rq->task,
+                                    .recording_time = rq->recording_time,
+                                    .real_clock = rq->real_clock,
                                     .date_ns = kap_clock_wall(r->opt.clock) };
     kap_replay_copy(job->meta->arena, &rep, &job->meta->replay);
     return KAP_OK;
 }
 
-enum kap_status kap_replay_start(struct kap_replays *r, const struct kap_replay_request *rq, struct kap_arena *arena,
-                                 struct kap_replay *ret, struct kap_error *err)
+enum kap_status kap_replay_start(struct kap_replays *r, const struct kap_replay_request *rq,
+                                 struct kap_arena *arena, struct kap_replay *ret, struct kap_error *err)
 {
     struct kap_job *job = new_job(r);
     const enum kap_status st = prepare_replay(job, rq, err);
@@ -306,8 +314,8 @@ enum kap_status kap_recording_get(struct kap_replays *r, struct kap_str id, stru
     return m ? KAP_OK : kap_fail(err, KAP_ENOTFOUND, "no recording exists");
 }
 
-enum kap_status kap_replay_get(struct kap_replays *r, struct kap_str id, struct kap_arena *arena, struct kap_replay *ret,
-                               struct kap_error *err)
+enum kap_status kap_replay_get(struct kap_replays *r, struct kap_str id, struct kap_arena *arena,
+                               struct kap_replay *ret, struct kap_error *err)
 {
     pthread_mutex_lock(&r->lock);
     const struct kap_meta *m = kap_map_get(r->tables[KAP_META_REPLAY], id);
@@ -333,8 +341,9 @@ static int latest_first(const void *a, const void *b)
 }
 
 /* Under the lock. Those that fit, from offset on, at most limit; owned array. */
-static enum kap_status find(struct kap_replays *r, enum kap_meta_kind kind, struct kap_str pattern, int64_t offset,
-                            int64_t limit, struct kap_meta ***ret, size_t *ret_n, struct kap_error *err)
+static enum kap_status find(struct kap_replays *r, enum kap_meta_kind kind, struct kap_str pattern,
+                            int64_t offset, int64_t limit, struct kap_meta ***ret, size_t *ret_n,
+                            struct kap_error *err)
 {
     if (pattern.n && kap_glob(pattern, KAP_STR("")) < 0)
         return kap_fail(err, KAP_EINVAL, "syntax error in pattern");
@@ -354,9 +363,9 @@ static enum kap_status find(struct kap_replays *r, enum kap_meta_kind kind, stru
     return KAP_OK;
 }
 
-enum kap_status kap_recording_list(struct kap_replays *r, struct kap_str pattern, int64_t offset, int64_t limit,
-                                   struct kap_arena *arena, struct kap_recording **ret, size_t *ret_n,
-                                   struct kap_error *err)
+enum kap_status kap_recording_list(struct kap_replays *r, struct kap_str pattern, int64_t offset,
+                                   int64_t limit, struct kap_arena *arena, struct kap_recording **ret,
+                                   size_t *ret_n, struct kap_error *err)
 {
     struct kap_meta **v = NULL;
     size_t n = 0;
@@ -374,7 +383,8 @@ enum kap_status kap_recording_list(struct kap_replays *r, struct kap_str pattern
 }
 
 enum kap_status kap_replay_list(struct kap_replays *r, struct kap_str pattern, int64_t offset, int64_t limit,
-                                struct kap_arena *arena, struct kap_replay **ret, size_t *ret_n, struct kap_error *err)
+                                struct kap_arena *arena, struct kap_replay **ret, size_t *ret_n,
+                                struct kap_error *err)
 {
     struct kap_meta **v = NULL;
     size_t n = 0;

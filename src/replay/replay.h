@@ -1,17 +1,18 @@
 /* Recordings and replays.
  *
- * A recording is data kept in a file (replay/recording.h): the live stream of a task's databases until a time, the
- * answers to a batch task's queries for a range of the past, or to one query. A replay sends one, or the answers to
- * queries that are asked there and then, through a private run of a task on a thread of its own, with the replay's ID as
- * the run of its events; they reach the task's handlers as live ones do.
+ * A recording is data kept in a file (replay/recording.h): the live stream of a task's databases until a
+ * time, the answers to a batch task's queries for a range of the past, or to one query. A replay sends one,
+ * or the answers to queries that are asked there and then, through a private run of a task on a thread of its
+ * own, with the replay's ID as the run of its events; they reach the task's handlers as live ones do.
  *
- * The clock of a fast replay is that of the data, so that the same recording through the same task gives the same
- * output; a real one waits between points as long as there was between them.
- * What is known of both is kept in the data directory and survives restarts; what was running then has failed.
- * Batches of several queries are replayed in the order of their times.
+ * The clock of a fast replay is that of the data, so that the same recording through the same task gives the
+ * same output; a real one waits between points as long as there was between them. What is known of both is
+ * kept in the data directory and survives restarts; what was running then has failed. Batches of several
+ * queries are replayed in the order of their times.
  *
- * Ownership: services are borrowed until kap_replays_free(); texts handed out are copies in the caller's arena.
- * Threads: all. Statuses: KAP_EINVAL 400, KAP_ENOTFOUND as the call says, others 500; texts are the reference's. */
+ * Ownership: services are borrowed until kap_replays_free(); texts handed out are copies in the caller's
+ * arena. Threads: all. Statuses: KAP_EINVAL 400, KAP_ENOTFOUND as the call says, others 500; texts are the
+ * reference's. */
 #ifndef KAP_REPLAY_REPLAY_H
 #define KAP_REPLAY_REPLAY_H
 
@@ -33,9 +34,9 @@ struct kap_replays_options {
     struct kap_influxdb *influxdb;
     const struct kap_services *services;
     const struct kap_clock *clock;
-    const struct kap_zone *zone;  /* of cron schedules */
-    const char *dir;              /* of recordings; made when it is missing */
-    const char *data_dir;         /* of replay.db */
+    const struct kap_zone *zone; /* of cron schedules */
+    const char *dir;             /* of recordings; made when it is missing */
+    const char *data_dir;        /* of replay.db */
 };
 
 /* Recording files in `dir` that nothing is known of become recordings. */
@@ -62,9 +63,9 @@ struct kap_recording {
 enum kap_status kap_recording_get(struct kap_replays *r, struct kap_str id, struct kap_arena *arena,
                                   struct kap_recording *ret, struct kap_error *err);
 /* The latest first. KAP_EINVAL: a bad pattern. */
-enum kap_status kap_recording_list(struct kap_replays *r, struct kap_str pattern, int64_t offset, int64_t limit,
-                                   struct kap_arena *arena, struct kap_recording **ret, size_t *ret_n,
-                                   struct kap_error *err);
+enum kap_status kap_recording_list(struct kap_replays *r, struct kap_str pattern, int64_t offset,
+                                   int64_t limit, struct kap_arena *arena, struct kap_recording **ret,
+                                   size_t *ret_n, struct kap_error *err);
 /* Fine when there is none. */
 enum kap_status kap_recording_delete(struct kap_replays *r, struct kap_str id, struct kap_error *err);
 
@@ -75,8 +76,8 @@ struct kap_record_request { /* an empty id: a UUID */
     int64_t start_ns, stop_ns;
 };
 /* Starts. KAP_ENOTFOUND: no such task. KAP_EEXIST: "recording already exists". */
-enum kap_status kap_record(struct kap_replays *r, const struct kap_record_request *rq, struct kap_arena *arena,
-                           struct kap_recording *ret, struct kap_error *err);
+enum kap_status kap_record(struct kap_replays *r, const struct kap_record_request *rq,
+                           struct kap_arena *arena, struct kap_recording *ret, struct kap_error *err);
 
 /* --- replays --- */
 
@@ -89,10 +90,11 @@ struct kap_replay {
 };
 
 /* KAP_ENOTFOUND: "no replay exists". */
-enum kap_status kap_replay_get(struct kap_replays *r, struct kap_str id, struct kap_arena *arena, struct kap_replay *ret,
-                               struct kap_error *err);
+enum kap_status kap_replay_get(struct kap_replays *r, struct kap_str id, struct kap_arena *arena,
+                               struct kap_replay *ret, struct kap_error *err);
 enum kap_status kap_replay_list(struct kap_replays *r, struct kap_str pattern, int64_t offset, int64_t limit,
-                                struct kap_arena *arena, struct kap_replay **ret, size_t *ret_n, struct kap_error *err);
+                                struct kap_arena *arena, struct kap_replay **ret, size_t *ret_n,
+                                struct kap_error *err);
 /* Fine when there is none. One that runs is ended. */
 enum kap_status kap_replay_delete(struct kap_replays *r, struct kap_str id, struct kap_error *err);
 
@@ -103,7 +105,7 @@ struct kap_replay_request {
     int64_t start_ns, stop_ns;
 };
 /* Starts. KAP_ENOTFOUND: "task load: no task exists" or "recording not found: no recording exists". */
-enum kap_status kap_replay_start(struct kap_replays *r, const struct kap_replay_request *rq, struct kap_arena *arena,
-                                 struct kap_replay *ret, struct kap_error *err);
+enum kap_status kap_replay_start(struct kap_replays *r, const struct kap_replay_request *rq,
+                                 struct kap_arena *arena, struct kap_replay *ret, struct kap_error *err);
 
 #endif

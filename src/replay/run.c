@@ -28,8 +28,8 @@ struct run {
     struct kap_inhibitors *inhibitors; /* its own: a replay keeps no live alert quiet */
     struct kap_rig *rig;
     bool recording_time, real_clock, started;
-    int64_t zero_ns; /* when it began */
-    int64_t shift_ns; /* from the data's time to that of the replay */
+    int64_t zero_ns;     /* when it began */
+    int64_t shift_ns;    /* from the data's time to that of the replay */
     struct text *topics; /* to be closed when their events are delivered */
     struct looped *first, **last;
     const char **queries; /* names of the query nodes, in the order of the script */
@@ -39,7 +39,8 @@ struct run {
 
 /* --- services: what must not meet the live task's --- */
 
-static bool alert_restore(void *ctx, struct kap_str topic, struct kap_str event_id, struct kap_event_state *ret)
+static bool alert_restore(void *ctx, struct kap_str topic, struct kap_str event_id,
+                          struct kap_event_state *ret)
 {
     const struct run *r = ctx;
     return r->real->alert_restore && r->real->alert_restore(r->real->ctx, topic, event_id, ret);
@@ -51,7 +52,8 @@ static void alert_collect(void *ctx, struct kap_event *ev)
     r->real->alert_collect(r->real->ctx, ev);
 }
 
-static enum kap_status alert_open(void *ctx, struct kap_str topic, const struct kap_graph_node *node, struct kap_error *err)
+static enum kap_status alert_open(void *ctx, struct kap_str topic, const struct kap_graph_node *node,
+                                  struct kap_error *err)
 {
     const struct run *r = ctx;
     return r->real->alert_open ? r->real->alert_open(r->real->ctx, topic, node, err) : KAP_OK;
@@ -85,7 +87,8 @@ static enum kap_status loopback(void *ctx, const struct kap_point *p, struct kap
     return KAP_OK;
 }
 
-static void http(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret, struct kap_arena *arena)
+static void http(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret,
+                 struct kap_arena *arena)
 {
     const struct run *r = ctx;
     r->real->http(r->real->ctx, req, ret, arena);
@@ -98,15 +101,15 @@ static const struct kap_httppost_endpoint *httppost_endpoint(void *ctx, struct k
 }
 
 static enum kap_status influxdb_write(void *ctx, struct kap_str cluster, struct kap_str db, struct kap_str rp,
-                                      struct kap_str consistency, struct kap_str precision, struct kap_str lines,
-                                      struct kap_error *err)
+                                      struct kap_str consistency, struct kap_str precision,
+                                      struct kap_str lines, struct kap_error *err)
 {
     const struct run *r = ctx;
     return r->real->influxdb_write(r->real->ctx, cluster, db, rp, consistency, precision, lines, err);
 }
 
-static enum kap_status influxdb_create(void *ctx, struct kap_str cluster, struct kap_str db, struct kap_str rp,
-                                       struct kap_error *err)
+static enum kap_status influxdb_create(void *ctx, struct kap_str cluster, struct kap_str db,
+                                       struct kap_str rp, struct kap_error *err)
 {
     const struct run *r = ctx;
     return r->real->influxdb_create(r->real->ctx, cluster, db, rp, err);
@@ -251,7 +254,8 @@ static void shift_points(struct run *r, struct kap_block *b)
 static enum kap_status feed(struct run *r, size_t query, struct kap_block *b, struct kap_error *err)
 {
     if (query >= r->nqueries)
-        return kap_fail(err, KAP_EINVAL, "unexpected number of batch collectors. exp %zu got %zu", query + 1, r->nqueries);
+        return kap_fail(err, KAP_EINVAL, "unexpected number of batch collectors. exp %zu got %zu", query + 1,
+                        r->nqueries);
     if (b->n == 0) {
         b->time_ns = b->has_time ? b->time_ns : r->batch_ns;
         KAP_TRY(begin(r, b->time_ns, err));
@@ -278,7 +282,8 @@ static enum kap_status feed_block(void *ctx, size_t query, struct kap_block *b, 
 }
 
 /* Of all queries the batch with the earliest time comes next; the first query's when they are equal. */
-static enum kap_status merge(struct run *r, struct kap_brpl_reader *reader, struct kap_block **heads, struct kap_error *err)
+static enum kap_status merge(struct run *r, struct kap_brpl_reader *reader, struct kap_block **heads,
+                             struct kap_error *err)
 {
     const size_t n = kap_brpl_queries(reader);
     for (size_t i = 0; i < n; i++)
@@ -301,10 +306,10 @@ static enum kap_status play_batches(struct run *r, struct kap_error *err)
     KAP_TRY(kap_brpl_open(r->job->path, &reader, err));
     const size_t n = kap_brpl_queries(reader);
     struct kap_block **heads = KAP_ARRAY(struct kap_block *, n + 1);
-    const enum kap_status st = n == r->nqueries
-                                   ? merge(r, reader, heads, err)
-                                   : kap_fail(err, KAP_EINVAL, "unexpected number of batch collectors. exp %zu got %zu", n,
-                                              r->nqueries);
+    const enum kap_status st =
+        n == r->nqueries ? merge(r, reader, heads, err)
+                         : kap_fail(err, KAP_EINVAL, "unexpected number of batch collectors. exp %zu got %zu",
+                                    n, r->nqueries);
     for (size_t i = 0; i < n; i++)
         kap_block_free(heads[i]);
     kap_free((void *)heads);

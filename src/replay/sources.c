@@ -27,8 +27,8 @@ static enum kap_status check_query(struct kap_str text, const struct kap_sym **d
     size_t n;
     if (kap_influxql_parse(text, &q, &why) != KAP_OK && syntax_error(&why, err))
         return KAP_EINVAL;
-    const bool known = q && kap_influxql_sources(q, &sources, &n, NULL) == KAP_OK && n == 1 && sources[0].db.n &&
-                       sources[0].rp.n;
+    const bool known = q && kap_influxql_sources(q, &sources, &n, NULL) == KAP_OK && n == 1 &&
+                       sources[0].db.n && sources[0].rp.n;
     if (known) {
         *db = kap_sym(sources[0].db);
         *rp = kap_sym(sources[0].rp);
@@ -43,7 +43,9 @@ static enum kap_status check_query(struct kap_str text, const struct kap_sym **d
 static enum kap_status ask(struct kap_job *job, struct kap_str text, struct kap_str cluster, bool by_name,
                            kap_result_fn fn, void *ctx, struct kap_error *err)
 {
-    const struct kap_influxdb_query q = { .cluster = cluster, .text = text, .by_name = by_name, .cancel = &job->cancel };
+    const struct kap_influxdb_query q = {
+        .cluster = cluster, .text = text, .by_name = by_name, .cancel = &job->cancel
+    };
     return kap_influxdb_query(job->owner->opt.influxdb, &q, fn, ctx, err);
 }
 
@@ -194,15 +196,16 @@ static enum kap_status ask_tick(struct kap_job *job, const struct ticks *t, stru
 {
     KAP_AUTO_BUF struct kap_buf text = { 0 };
     const struct kap_query *q = kap_batch_source_query(k->source);
-    struct handing h = { .sink = sink, .query = (size_t)(k - t->v),
+    struct handing h = { .sink = sink,
+                         .query = (size_t)(k - t->v),
                          .grouped_by_time = kap_batch_source_grouped_by_time(k->source) };
     h.stop_ns = kap_batch_source_text(k->source, k->next_ns, &text);
     advance(t, k, k->next_ns);
     return ask(job, kap_buf_str(&text), q->cluster, q->group_by.by_name, hand_on, &h, err);
 }
 
-static enum kap_status run_ticks(struct kap_job *job, struct ticks *t, bool by_time, const struct kap_batch_sink *sink,
-                                 struct kap_error *err)
+static enum kap_status run_ticks(struct kap_job *job, struct ticks *t, bool by_time,
+                                 const struct kap_batch_sink *sink, struct kap_error *err)
 {
     struct ticking *k;
     size_t begun = 0;
@@ -224,7 +227,8 @@ enum kap_status kap_task_blocks(struct kap_job *job, int64_t start_ns, int64_t s
     const struct kap_graph *g = job->task.graph;
     if (g->type != KAP_TASK_BATCH)
         return kap_fail(err, KAP_EINVAL, "wrong task type");
-    struct ticks t = { .v = KAP_ARRAY(struct ticking, g->n + 1), .now_ns = kap_clock_wall(job->owner->opt.clock) };
+    struct ticks t = { .v = KAP_ARRAY(struct ticking, g->n + 1),
+                       .now_ns = kap_clock_wall(job->owner->opt.clock) };
     t.stop_ns = stop_ns != KAP_NO_TIME ? stop_ns : t.now_ns;
     enum kap_status st = KAP_OK;
     for (size_t i = 0; st == KAP_OK && i < g->n; i++) {

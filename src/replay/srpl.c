@@ -75,8 +75,8 @@ enum kap_status kap_srpl_finish(struct kap_srpl_writer *w, struct kap_error *err
 
 /* --- reading --- */
 
-/* Records of one database and policy are parsed together; only when that fails they are parsed one by one, so that
- * those before the damaged one are handed out and it can be named. */
+/* Records of one database and policy are parsed together; only when that fails they are parsed one by one, so
+ * that those before the damaged one are handed out and it can be named. */
 struct kap_srpl_reader {
     gzFile gz;
     char *path;
@@ -84,17 +84,17 @@ struct kap_srpl_reader {
     size_t at;
     bool ended;
     struct kap_buf db, rp, next_db, next_rp, lines;
-    bool have_next;      /* next_db and next_rp are those of a record whose line comes next */
-    uint64_t records;    /* read in whole */
-    size_t in_run;       /* records in `lines` */
-    size_t line_at;      /* in `lines`, when they are parsed one by one */
+    bool have_next;   /* next_db and next_rp are those of a record whose line comes next */
+    uint64_t records; /* read in whole */
+    size_t in_run;    /* records in `lines` */
+    size_t line_at;   /* in `lines`, when they are parsed one by one */
     bool one_by_one;
     struct kap_line_parser *parser;
     struct kap_series_cache *cache;
     struct kap_map *sources;
     uint32_t nsources;
     struct kap_line_batch batch;
-    size_t given;        /* of the batch's points */
+    size_t given; /* of the batch's points */
 };
 
 enum kap_status kap_srpl_open(const char *path, struct kap_srpl_reader **ret, struct kap_error *err)
@@ -154,10 +154,12 @@ static enum kap_status fill(struct kap_srpl_reader *r, struct kap_error *err)
 }
 
 /* A line without its end; *have false: there is none any more. Valid until the next call. */
-static enum kap_status next_line(struct kap_srpl_reader *r, struct kap_str *ret, bool *have, struct kap_error *err)
+static enum kap_status next_line(struct kap_srpl_reader *r, struct kap_str *ret, bool *have,
+                                 struct kap_error *err)
 {
     const char *end = NULL;
-    while (!(end = r->bytes.n > r->at ? memchr(r->bytes.p + r->at, '\n', r->bytes.n - r->at) : NULL) && !r->ended)
+    while (!(end = r->bytes.n > r->at ? memchr(r->bytes.p + r->at, '\n', r->bytes.n - r->at) : NULL) &&
+           !r->ended)
         KAP_TRY(fill(r, err));
     const char *start = r->bytes.p + r->at;
     *have = end || r->bytes.n > r->at;
@@ -264,7 +266,7 @@ static enum kap_status parse_one(struct kap_srpl_reader *r, struct kap_error *er
 
 static enum kap_status refill(struct kap_srpl_reader *r, bool *more, struct kap_error *err)
 {
-    struct kap_error local;
+    struct kap_error local = { 0 };
     if (r->one_by_one && r->in_run > 0) {
         *more = true;
         return parse_one(r, err ? err : &local);
@@ -288,7 +290,8 @@ static enum kap_status refill(struct kap_srpl_reader *r, bool *more, struct kap_
     return KAP_OK;
 }
 
-enum kap_status kap_srpl_next(struct kap_srpl_reader *r, struct kap_point *ret, bool *more, struct kap_error *err)
+enum kap_status kap_srpl_next(struct kap_srpl_reader *r, struct kap_point *ret, bool *more,
+                              struct kap_error *err)
 {
     *more = true;
     while (r->given >= r->batch.n) {

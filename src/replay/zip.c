@@ -89,7 +89,8 @@ enum kap_status kap_zip_create(const char *path, struct kap_zip_writer **ret, st
     return KAP_OK;
 }
 
-static enum kap_status deflate_piece(struct kap_zip_writer *z, struct kap_str data, int flush, struct kap_error *err)
+static enum kap_status deflate_piece(struct kap_zip_writer *z, struct kap_str data, int flush,
+                                     struct kap_error *err)
 {
     z->z.next_in = (unsigned char *)(uintptr_t)data.p;
     z->z.avail_in = (uInt)data.n;
@@ -312,8 +313,11 @@ static enum kap_status read_directory(struct kap_zip *z, FILE *f, struct kap_err
         if (whole > left)
             return damaged(z->path, "the directory is damaged", err);
         z->members[z->n++] = (struct member){ .name = kap_strndup((const char *)p + CENTRAL_BYTES, name),
-                                              .method = (uint16_t)get16(p + 10), .crc = get32(p + 16),
-                                              .packed = get32(p + 20), .size = get32(p + 24), .offset = get32(p + 42) };
+                                              .method = (uint16_t)get16(p + 10),
+                                              .crc = get32(p + 16),
+                                              .packed = get32(p + 20),
+                                              .size = get32(p + 24),
+                                              .offset = get32(p + 42) };
         p += whole;
         left -= whole;
     }
@@ -346,13 +350,14 @@ size_t kap_zip_count(const struct kap_zip *z)
 static enum kap_status find_data(struct kap_zip_stream *s, struct kap_error *err)
 {
     unsigned char local[LOCAL_BYTES];
-    if (fseeko(s->f, (off_t)s->m.offset, SEEK_SET) != 0 || fread(local, 1, sizeof local, s->f) != sizeof local ||
-        get32(local) != LOCAL_SIGNATURE)
+    if (fseeko(s->f, (off_t)s->m.offset, SEEK_SET) != 0 ||
+        fread(local, 1, sizeof local, s->f) != sizeof local || get32(local) != LOCAL_SIGNATURE)
         return damaged(s->path, "a member has no header", err);
-    if (fseeko(s->f, (off_t)(get16(local + 26) + get16(local + 28)), SEEK_CUR) != 0)
+    if (fseeko(s->f, (off_t)get16(local + 26) + (off_t)get16(local + 28), SEEK_CUR) != 0)
         return damaged(s->path, "a member has no data", err);
     if (s->m.method != METHOD_STORED && s->m.method != METHOD_DEFLATED)
-        return kap_fail(err, KAP_EINVAL, "%s: a member is packed by the unknown method %u", s->path, s->m.method);
+        return kap_fail(err, KAP_EINVAL, "%s: a member is packed by the unknown method %u", s->path,
+                        s->m.method);
     if (s->m.method == METHOD_DEFLATED) {
         if (inflateInit2(&s->z, -MAX_WBITS) != Z_OK)
             return kap_fail(err, KAP_EINTERNAL, "the unpacker could not be set up");
@@ -401,7 +406,8 @@ static size_t more_input(struct kap_zip_stream *s, unsigned char *p, size_t n)
     return got;
 }
 
-static enum kap_status inflate_some(struct kap_zip_stream *s, char *p, size_t n, size_t *got, struct kap_error *err)
+static enum kap_status inflate_some(struct kap_zip_stream *s, char *p, size_t n, size_t *got,
+                                    struct kap_error *err)
 {
     s->z.next_out = (unsigned char *)p;
     s->z.avail_out = (uInt)n;

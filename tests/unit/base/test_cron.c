@@ -28,9 +28,11 @@ static void check(const char *expr, const char *after, const char *want)
 
 TEST(fields_are_counted_as_the_reference_does)
 {
-    check("*/15 * * * *", "2020-01-01T00:02:00Z", "2020-01-01T00:15:00Z 2020-01-01T00:30:00Z 2020-01-01T00:45:00Z");
+    check("*/15 * * * *", "2020-01-01T00:02:00Z",
+          "2020-01-01T00:15:00Z 2020-01-01T00:30:00Z 2020-01-01T00:45:00Z");
     /* six: minute first, a year last */
-    check("0 */15 * * * *", "2020-01-01T00:02:00Z", "2020-01-01T15:00:00Z 2020-01-02T00:00:00Z 2020-01-02T15:00:00Z");
+    check("0 */15 * * * *", "2020-01-01T00:02:00Z",
+          "2020-01-01T15:00:00Z 2020-01-02T00:00:00Z 2020-01-02T15:00:00Z");
     check("30 5 9-11 * * MON-WED *", "2020-01-07T10:30:00Z",
           "2020-01-07T11:05:30Z 2020-01-08T09:05:30Z 2020-01-08T10:05:30Z");
     check("0 0 1 1 * 2021", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z");
@@ -39,20 +41,28 @@ TEST(fields_are_counted_as_the_reference_does)
 
 TEST(the_next_time_is_later)
 {
-    check("* * * * * * *", "2020-01-01T00:00:00.5Z", "2020-01-01T00:00:01Z 2020-01-01T00:00:02Z 2020-01-01T00:00:03Z");
-    check("0 0 0 1 1 * *", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z 2022-01-01T00:00:00Z 2023-01-01T00:00:00Z");
+    check("* * * * * * *", "2020-01-01T00:00:00.5Z",
+          "2020-01-01T00:00:01Z 2020-01-01T00:00:02Z 2020-01-01T00:00:03Z");
+    check("0 0 0 1 1 * *", "2020-01-01T00:00:00Z",
+          "2021-01-01T00:00:00Z 2022-01-01T00:00:00Z 2023-01-01T00:00:00Z");
     check("0 0 30 2 *", "2020-01-01T00:00:00Z", ""); /* never */
 }
 
 TEST(special_days)
 {
-    check("0 0 L * *", "2020-02-01T00:00:00Z", "2020-02-29T00:00:00Z 2020-03-31T00:00:00Z 2020-04-30T00:00:00Z");
-    check("0 0 15W * *", "2020-02-01T00:00:00Z", "2020-02-14T00:00:00Z 2020-03-16T00:00:00Z 2020-04-15T00:00:00Z");
-    check("0 0 * * 5L", "2020-01-01T00:00:00Z", "2020-01-31T00:00:00Z 2020-02-28T00:00:00Z 2020-03-27T00:00:00Z");
-    check("0 0 * * 5#3", "2020-01-01T00:00:00Z", "2020-01-17T00:00:00Z 2020-02-21T00:00:00Z 2020-03-20T00:00:00Z");
+    check("0 0 L * *", "2020-02-01T00:00:00Z",
+          "2020-02-29T00:00:00Z 2020-03-31T00:00:00Z 2020-04-30T00:00:00Z");
+    check("0 0 15W * *", "2020-02-01T00:00:00Z",
+          "2020-02-14T00:00:00Z 2020-03-16T00:00:00Z 2020-04-15T00:00:00Z");
+    check("0 0 * * 5L", "2020-01-01T00:00:00Z",
+          "2020-01-31T00:00:00Z 2020-02-28T00:00:00Z 2020-03-27T00:00:00Z");
+    check("0 0 * * 5#3", "2020-01-01T00:00:00Z",
+          "2020-01-17T00:00:00Z 2020-02-21T00:00:00Z 2020-03-20T00:00:00Z");
     /* both kinds of days restricted: either is enough */
-    check("0 0 10 * 7", "2020-01-06T00:00:00Z", "2020-01-10T00:00:00Z 2020-01-12T00:00:00Z 2020-01-19T00:00:00Z");
-    check("0 0 * jan,MAR ?", "2020-01-31T00:00:00Z", "2020-03-01T00:00:00Z 2020-03-02T00:00:00Z 2020-03-03T00:00:00Z");
+    check("0 0 10 * 7", "2020-01-06T00:00:00Z",
+          "2020-01-10T00:00:00Z 2020-01-12T00:00:00Z 2020-01-19T00:00:00Z");
+    check("0 0 * jan,MAR ?", "2020-01-31T00:00:00Z",
+          "2020-03-01T00:00:00Z 2020-03-02T00:00:00Z 2020-03-03T00:00:00Z");
 }
 
 /* One hour ahead of UTC, two from 2020-03-29T01:00Z on. */
@@ -64,7 +74,8 @@ static int64_t summer(void *ctx, int64_t time_ns)
 TEST(schedules_are_in_local_time)
 {
     const struct kap_zone zone = { summer, NULL };
-    check_in(&zone, "0 12 * * *", "2020-03-27T12:00:00Z", "2020-03-28T11:00:00Z 2020-03-29T10:00:00Z 2020-03-30T10:00:00Z");
+    check_in(&zone, "0 12 * * *", "2020-03-27T12:00:00Z",
+             "2020-03-28T11:00:00Z 2020-03-29T10:00:00Z 2020-03-30T10:00:00Z");
 }
 
 TEST(mistakes_name_the_field)
@@ -83,8 +94,10 @@ TEST(mistakes_name_the_field)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields_are_counted_as_the_reference_does), cmocka_unit_test(the_next_time_is_later),
-        cmocka_unit_test(special_days),                             cmocka_unit_test(schedules_are_in_local_time),
+        cmocka_unit_test(fields_are_counted_as_the_reference_does),
+        cmocka_unit_test(the_next_time_is_later),
+        cmocka_unit_test(special_days),
+        cmocka_unit_test(schedules_are_in_local_time),
         cmocka_unit_test(mistakes_name_the_field),
     };
     return RUN_TESTS(tests);

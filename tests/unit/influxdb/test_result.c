@@ -20,7 +20,8 @@ static enum kap_status read_in(const char *text, size_t piece, struct kap_buf *o
     struct kap_result *r = kap_result_new(false, show, out);
     enum kap_status st = KAP_OK;
     for (size_t at = 0; st == KAP_OK && at < strlen(text); at += piece)
-        st = kap_result_feed(r, kap_strn(text + at, strlen(text) - at < piece ? strlen(text) - at : piece), err);
+        st = kap_result_feed(r, kap_strn(text + at, strlen(text) - at < piece ? strlen(text) - at : piece),
+                             err);
     if (st == KAP_OK)
         st = kap_result_end(r, err);
     kap_result_free(r);
@@ -30,9 +31,11 @@ static enum kap_status read_in(const char *text, size_t piece, struct kap_buf *o
 static const char answer[] =
     "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"m\",\"tags\":{\"h\":\"a\",\"e\":\"\"},"
     "\"columns\":[\"time\",\"v\",\"s\",\"b\"],\"values\":[[\"1970-01-01T00:00:01Z\",1,\"x \\\"]}\",true],"
-    "[\"1970-01-01T00:00:02Z\",null,null,null],[\"1970-01-01T00:00:03Z\",-2.5e1,null,false]],\"partial\":true}],"
+    "[\"1970-01-01T00:00:02Z\",null,null,null],[\"1970-01-01T00:00:03Z\",-2.5e1,null,false]],\"partial\":"
+    "true}],"
     "\"partial\":true}]}\n"
-    "{\"results\":[{\"series\":[{\"name\":\"m\",\"tags\":{\"e\":\"\",\"h\":\"a\"},\"columns\":[\"time\",\"v\",\"s\",\"b\"],"
+    "{\"results\":[{\"series\":[{\"name\":\"m\",\"tags\":{\"e\":\"\",\"h\":\"a\"},\"columns\":[\"time\","
+    "\"v\",\"s\",\"b\"],"
     "\"values\":[[\"1970-01-01T00:00:04Z\",12345678901234567890,null,null]]},"
     "{\"name\":\"n\",\"columns\":[\"time\",\"v\"],\"values\":[[\"1970-01-01T00:00:09Z\",null]]}]}]}\n";
 
@@ -73,8 +76,9 @@ TEST(damage_is_told)
 {
     refused("{\"results\":[{\"series\":[", "failed to decode JSON: unexpected end of JSON input");
     refused("[]", "failed to decode JSON: the answer is no object");
-    refused("{\"results\":[{\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"v\"],\"values\":[[\"x\",1]]}]}]}",
-            "unexpected time format: 'x' is not a time of the form 2006-01-02T15:04:05Z");
+    refused(
+        "{\"results\":[{\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"v\"],\"values\":[[\"x\",1]]}]}]}",
+        "unexpected time format: 'x' is not a time of the form 2006-01-02T15:04:05Z");
     refused("{\"results\":[{\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"v\"],\"values\":[[5,1]]}]}]}",
             "unexpected time value: 5.0");
     refused("{\"results\":[{\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"v\"],\"values\":[[1]]}]}]}",

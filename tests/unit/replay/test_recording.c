@@ -27,8 +27,13 @@ static int drop_path(void **state)
 
 static struct kap_point point(const char *db, int64_t time_ns, const struct kap_field *f, uint32_t n)
 {
-    return (struct kap_point){ .time_ns = time_ns, .db = kap_sym_c(db), .rp = kap_sym_c("rp"), .name = kap_sym_c("m"),
-                               .tags = kap_tags_empty, .fields = f, .nfields = n };
+    return (struct kap_point){ .time_ns = time_ns,
+                               .db = kap_sym_c(db),
+                               .rp = kap_sym_c("rp"),
+                               .name = kap_sym_c("m"),
+                               .tags = kap_tags_empty,
+                               .fields = f,
+                               .nfields = n };
 }
 
 static void write_text(const char *text, bool packed)
@@ -57,8 +62,10 @@ static enum kap_status read_stream(struct kap_buf *out, struct kap_error *err)
 TEST(a_stream_is_three_lines_for_each_point)
 {
     const struct kap_field fields[] = {
-        { kap_sym_c("v"), kap_value_f(1.5) }, { kap_sym_c("b"), kap_value_b(true) },
-        { kap_sym_c("i"), kap_value_i(-3) },  { kap_sym_c("s"), kap_value_s(KAP_STR("x \"y\"")) },
+        { kap_sym_c("v"), kap_value_f(1.5) },
+        { kap_sym_c("b"), kap_value_b(true) },
+        { kap_sym_c("i"), kap_value_i(-3) },
+        { kap_sym_c("s"), kap_value_s(KAP_STR("x \"y\"")) },
     };
     struct kap_srpl_writer *w;
     struct kap_error err;
@@ -169,9 +176,11 @@ TEST(batches_are_json_in_an_archive)
         n += got;
     } while (got);
     STR_EQ(kap_strn(text, n),
-           "{\"name\":\"m\",\"tmax\":\"1970-01-01T00:00:02Z\",\"group\":\"h=a\",\"tags\":{\"h\":\"a\"},\"points\":[{\"fields\":"
+           "{\"name\":\"m\",\"tmax\":\"1970-01-01T00:00:02Z\",\"group\":\"h=a\",\"tags\":{\"h\":\"a\"},"
+           "\"points\":[{\"fields\":"
            "{\"s\":\"\\u003ca\\u003e\",\"v\":2},\"tags\":{\"h\":\"a\"},\"time\":\"1970-01-01T00:00:01Z\"}]}\n"
-           "{\"name\":\"m\",\"tmax\":\"1970-01-01T00:00:02Z\",\"points\":[{\"fields\":{\"s\":\"\\u003ca\\u003e\",\"v\":2},"
+           "{\"name\":\"m\",\"tmax\":\"1970-01-01T00:00:02Z\",\"points\":[{\"fields\":{\"s\":"
+           "\"\\u003ca\\u003e\",\"v\":2},"
            "\"tags\":null,\"time\":\"1970-01-01T00:00:01Z\"}]}\n");
     kap_zip_stream_close(s);
     kap_zip_close(z);
@@ -214,7 +223,8 @@ TEST(a_damaged_batch_is_named)
     struct kap_brpl_reader *r;
     struct kap_block *b;
     struct kap_error err;
-    write_member("{\"name\":\"m\",\"points\":[{\"fields\":{\"v\":1},\"time\":\"1970-01-01T00:00:01Z\"}]} {\"name\":\"m\",");
+    write_member("{\"name\":\"m\",\"points\":[{\"fields\":{\"v\":1},\"time\":\"1970-01-01T00:00:01Z\"}]} "
+                 "{\"name\":\"m\",");
     OK(kap_brpl_open(path, &r, &err), &err);
     OK(kap_brpl_next(r, 0, &b, &err), &err);
     kap_block_free(b);

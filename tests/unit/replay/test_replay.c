@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct kap_node_type *const nodes[] = { &kap_node_stream, &kap_node_from, &kap_node_window, &kap_node_mean,
-                                                     &kap_node_http_post, NULL };
+static const struct kap_node_type *const nodes[] = { &kap_node_stream, &kap_node_from,      &kap_node_window,
+                                                     &kap_node_mean,   &kap_node_http_post, NULL };
 static const struct kap_registry registry = { .nodes = nodes };
 
 static struct {
@@ -30,7 +30,8 @@ static struct {
     struct kap_buf posted;
 } t = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void keep_post(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret, struct kap_arena *arena)
+static void keep_post(void *ctx, const struct kap_http_request *req, struct kap_http_reply *ret,
+                      struct kap_arena *arena)
 {
     pthread_mutex_lock(&t.lock);
     kap_buf_add(&t.posted, req->body);
@@ -42,9 +43,14 @@ static void keep_post(void *ctx, const struct kap_http_request *req, struct kap_
 static void open_service(void)
 {
     struct kap_error err;
-    const struct kap_replays_options options = { .engine = t.engine, .tasks = t.tasks, .influxdb = t.influxdb,
-                                                 .services = &t.services, .clock = &kap_clock_system,
-                                                 .zone = &kap_zone_utc, .dir = t.dir, .data_dir = t.dir };
+    const struct kap_replays_options options = { .engine = t.engine,
+                                                 .tasks = t.tasks,
+                                                 .influxdb = t.influxdb,
+                                                 .services = &t.services,
+                                                 .clock = &kap_clock_system,
+                                                 .zone = &kap_zone_utc,
+                                                 .dir = t.dir,
+                                                 .data_dir = t.dir };
     OK(kap_replays_new(&options, &t.replays, &err), &err);
 }
 
@@ -59,18 +65,22 @@ static int set_up(void **state)
     t.services.http = keep_post;
     t.definitions = kap_definitions_memory();
     t.influxdb = kap_influxdb_new(NULL, 0);
-    const struct kap_engine_options engine = { .workers = 1, .clock = &kap_clock_system, .services = &t.services };
+    const struct kap_engine_options engine = { .workers = 1,
+                                               .clock = &kap_clock_system,
+                                               .services = &t.services };
     OK(kap_engine_new(&engine, &t.engine, &err), &err);
-    const struct kap_tasks_options tasks = { .definitions = t.definitions, .engine = t.engine, .registry = &registry,
-                                             .clock = &kap_clock_system };
+    const struct kap_tasks_options tasks = {
+        .definitions = t.definitions, .engine = t.engine, .registry = &registry, .clock = &kap_clock_system
+    };
     OK(kap_tasks_new(&tasks, &t.tasks, &err), &err);
     open_service();
     struct kap_buf out = { 0 };
-    OK(kap_task_create(t.tasks,
-                       KAP_STR("{\"id\":\"t\",\"type\":\"stream\",\"dbrps\":[{\"db\":\"d\",\"rp\":\"r\"}],\"script\":\""
-                               "stream|from().measurement('m').groupBy('h')|window().period(10s).every(10s)|mean('v')"
-                               "|httpPost('http://x/')\"}"),
-                       &out, &err),
+    OK(kap_task_create(
+           t.tasks,
+           KAP_STR("{\"id\":\"t\",\"type\":\"stream\",\"dbrps\":[{\"db\":\"d\",\"rp\":\"r\"}],\"script\":\""
+                   "stream|from().measurement('m').groupBy('h')|window().period(10s).every(10s)|mean('v')"
+                   "|httpPost('http://x/')\"}"),
+           &out, &err),
        &err);
     kap_buf_done(&out);
     return 0;
@@ -118,7 +128,9 @@ static void record_stream(const char *id)
     struct kap_recording rec;
     struct kap_error err;
     struct kap_buf lines = { 0 };
-    const struct kap_record_request rq = { .kind = KAP_RECORD_STREAM, .id = kap_str(id), .task = KAP_STR("t"),
+    const struct kap_record_request rq = { .kind = KAP_RECORD_STREAM,
+                                           .id = kap_str(id),
+                                           .task = KAP_STR("t"),
                                            .stop_ns = INT64_C(300) * 1000000000 };
     OK(kap_record(t.replays, &rq, t.arena, &rec, &err), &err);
     nanosleep(&(const struct timespec){ .tv_nsec = 200000000 }, NULL); /* until it listens */
@@ -137,7 +149,9 @@ static void record_stream(const char *id)
 TEST(the_same_recording_gives_the_same_output)
 {
     record_stream("rec");
-    struct kap_replay_request rq = { .kind = KAP_REPLAY_RECORDING, .task = KAP_STR("t"), .recording = KAP_STR("rec"),
+    struct kap_replay_request rq = { .kind = KAP_REPLAY_RECORDING,
+                                     .task = KAP_STR("t"),
+                                     .recording = KAP_STR("rec"),
                                      .recording_time = true };
     rq.id = KAP_STR("one");
     struct kap_replay rep = replayed(&rq);
@@ -156,8 +170,9 @@ TEST(the_same_recording_gives_the_same_output)
 TEST(what_is_known_survives_a_restart)
 {
     record_stream("kept");
-    struct kap_replay_request rq = { .kind = KAP_REPLAY_RECORDING, .id = KAP_STR("p"), .task = KAP_STR("t"),
-                                     .recording = KAP_STR("kept") };
+    struct kap_replay_request rq = {
+        .kind = KAP_REPLAY_RECORDING, .id = KAP_STR("p"), .task = KAP_STR("t"), .recording = KAP_STR("kept")
+    };
     (void)replayed(&rq);
     kap_replays_free(t.replays);
     open_service();
@@ -171,15 +186,17 @@ TEST(what_is_known_survives_a_restart)
     OK(kap_replay_get(t.replays, KAP_STR("p"), t.arena, &rep, &err), &err);
     STR_EQ(rep.recording, "kept");
     OK(kap_recording_delete(t.replays, KAP_STR("kept"), &err), &err);
-    FAILS(kap_recording_get(t.replays, KAP_STR("kept"), t.arena, &list[0], &err), &err, "no recording exists");
+    FAILS(kap_recording_get(t.replays, KAP_STR("kept"), t.arena, &list[0], &err), &err,
+          "no recording exists");
 }
 
 TEST(a_recording_that_runs_ends_with_the_server_and_with_its_deletion)
 {
     struct kap_recording rec;
     struct kap_error err;
-    struct kap_record_request rq = { .kind = KAP_RECORD_STREAM, .id = KAP_STR("x"), .task = KAP_STR("t"),
-                                     .stop_ns = INT64_MAX };
+    struct kap_record_request rq = {
+        .kind = KAP_RECORD_STREAM, .id = KAP_STR("x"), .task = KAP_STR("t"), .stop_ns = INT64_MAX
+    };
     OK(kap_record(t.replays, &rq, t.arena, &rec, &err), &err);
     FAILS(kap_record(t.replays, &rq, t.arena, &rec, &err), &err, "recording already exists");
     OK(kap_recording_delete(t.replays, KAP_STR("x"), &err), &err);
@@ -199,8 +216,9 @@ TEST(a_damaged_recording_fails_the_replay)
     fclose(f);
     kap_replays_free(t.replays);
     open_service(); /* finds the file */
-    const struct kap_replay_request rq = { .kind = KAP_REPLAY_RECORDING, .id = KAP_STR("q"), .task = KAP_STR("t"),
-                                           .recording = KAP_STR("bad") };
+    const struct kap_replay_request rq = {
+        .kind = KAP_REPLAY_RECORDING, .id = KAP_STR("q"), .task = KAP_STR("t"), .recording = KAP_STR("bad")
+    };
     const struct kap_replay rep = replayed(&rq);
     assert_int_equal(rep.status, KAP_RUN_FAILED);
     STR_EQ(rep.error, "running replay: record 2: unable to parse 'broken': missing fields");
