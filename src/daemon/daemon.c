@@ -16,6 +16,7 @@
 #include "task/handlers.h"
 #include "task/silences.h"
 #include "task/task.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -321,8 +322,17 @@ static enum kap_status start_stats(struct daemon *d, struct kap_error *err)
     return stats->enabled ? kap_stats_service_new(stats, &d->api, d->httpd, &d->stats, err) : KAP_OK;
 }
 
+/* Left alone, malloc raises the size from which memory is mapped, and so returned, to that of the largest batch of
+ * input seen; what a burst of input took would then stay with the process. */
+static void return_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 256 << 10);
+}
+
 static enum kap_status start(struct daemon *d, struct kap_error *err)
 {
+    return_memory();
     KAP_TRY(open_stores(d, err));
     KAP_TRY(open_engine(d, err));
     KAP_TRY(open_http(d, err));

@@ -6,7 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { POOLED_INPUTS = 16 };
+/* Kept for the next request: as many as were under way of late, few when all is quiet. */
+enum { POOLED_INPUTS = 16, POOLED_IDLE = 1 };
 #define POOLED_BYTES (8u << 20)
 
 /* ---- entrances ---- */
@@ -166,6 +167,15 @@ static struct kap_input *input_new(struct kap_engine *e)
     return in;
 }
 
+static void input_done(struct kap_input *in)
+{
+    if (!in)
+        return;
+    kap_line_batch_done(&in->batch);
+    kap_line_parser_free(in->parser);
+    kap_free(in);
+}
+
 void kap_input_free(struct kap_input *in)
 {
     if (!in)
@@ -173,19 +183,29 @@ void kap_input_free(struct kap_input *in)
     struct kap_engine *e = in->engine;
     kap_line_batch_clear(&in->batch);
     const bool keep = kap_line_batch_bytes(&in->batch) <= POOLED_BYTES;
+    struct kap_input *surplus = in;
     pthread_mutex_lock(&e->pool_lock);
     if (keep && e->npool < POOLED_INPUTS) {
         in->next = e->pool;
         e->pool = in;
         e->npool++;
-        in = NULL;
+        surplus = NULL;
+    }
+    if (!surplus && e->npool > POOLED_IDLE + atomic_load(&e->inflight)) {
+        surplus = e->pool;
+        e->pool = surplus->next;
+        e->npool--;
+    }
+    /* as the last of a burst come back, those of its height go, two for one */
+    struct kap_input *more = NULL;
+    if (surplus && e->npool > POOLED_IDLE + atomic_load(&e->inflight)) {
+        more = e->pool;
+        e->pool = more->next;
+        e->npool--;
     }
     pthread_mutex_unlock(&e->pool_lock);
-    if (!in)
-        return;
-    kap_line_batch_done(&in->batch);
-    kap_line_parser_free(in->parser);
-    kap_free(in);
+    input_done(surplus);
+    input_done(more);
 }
 
 void kap_input_unref(struct kap_input *in)
