@@ -46,6 +46,7 @@ lint: setup-check debug
 	@scripts/lint $(DEBUG)
 docs: debug
 	@$(DEBUG)/tests/docs/docs_lambda docs/lambda.md
+	@$(DEBUG)/tests/docs/docs_nodes docs --run
 format: setup-check
 	git ls-files '*.c' '*.h' | xargs clang-format-14 -i
 install: build
