@@ -64,7 +64,16 @@ struct state {
     struct kap_tag_buf tags;
 };
 
+/* The event ID of the latest message, which is that of the next one with the same name and tags. */
+struct known_id {
+    const struct kap_sym *name;
+    const struct kap_tags *tags; /* a reference, so that the pointer tells them apart; NULL: nothing is known */
+    char *text;
+    size_t n;
+};
+
 struct group {
+    struct known_id id;
     uint8_t *history;            /* levels, a ring */
     size_t at;                   /* the newest */
     bool started, changed, expired, flapping;
@@ -80,7 +89,7 @@ struct verdict {
 
 /* The data of a message, for templates and the event. */
 struct subject {
-    struct kap_str name;
+    const struct kap_sym *name;
     const struct kap_group *group;
     const struct kap_tags *tags;
     const struct kap_field *fields;
@@ -370,10 +379,21 @@ static void group_open(struct kap_node *n, void *state, void *gs, struct kap_gro
     }
 }
 
+static void forget_id(struct kap_node *n, struct known_id *known)
+{
+    if (!known->tags)
+        return;
+    kap_node_charge(n, -(int64_t)known->n);
+    kap_tags_unref(known->tags);
+    kap_free(known->text);
+    *known = (struct known_id){ 0 };
+}
+
 static void group_close(struct kap_node *n, void *state, void *gs, struct kap_group *kg)
 {
     const struct state *s = state;
     struct group *g = gs;
+    forget_id(n, &g->id);
     for (size_t i = 0; g->inhibitors && i < s->cfg->ninhibits; i++)
         kap_inhibitors_remove(kap_node_services(n)->inhibitors, g->inhibitors[i]);
     kap_free((void *)g->inhibitors);
@@ -413,7 +433,7 @@ static size_t id_info(struct kap_node *n, const struct subject *sub, struct kap_
     server[2] = (struct kap_tpair){ KAP_STR("ServerID"), kap_t_str(sv->server_id) };
     struct kap_tstruct *info = KAP_ARENA_NEW(a, struct kap_tstruct);
     *info = (struct kap_tstruct){ "kapacitor.serverInfo", 3, server };
-    v[0] = (struct kap_tpair){ KAP_STR("Name"), kap_t_str(sub->name) };
+    v[0] = (struct kap_tpair){ KAP_STR("Name"), kap_t_str(kap_sym_str(sub->name)) };
     v[1] = (struct kap_tpair){ KAP_STR("TaskName"), kap_t_str(kap_node_task(n)) };
     v[2] = (struct kap_tpair){ KAP_STR("Group"), kap_t_str(sub->group->id) };
     v[3] = (struct kap_tpair){ KAP_STR("Tags"), kap_t_tags(a, sub->tags) };
@@ -436,13 +456,25 @@ static bool render(struct kap_node *n, const struct kap_template *t, const struc
     return true;
 }
 
-static bool render_id(struct kap_node *n, const struct state *s, const struct subject *sub, struct kap_str *ret)
+/* The ID depends on nothing but the node, the group, the name and the tags. */
+static bool render_id(struct kap_node *n, const struct state *s, struct group *g, const struct subject *sub,
+                      struct kap_str *ret)
 {
     if (kap_template_constant(s->id, ret))
         return true;
-    struct kap_tpair v[5];
-    const struct kap_tstruct data = { "kapacitor.idInfo", id_info(n, sub, v), v };
-    return render(n, s->id, &data, sub->group, ret);
+    struct known_id *known = &g->id;
+    if (known->tags != sub->tags || known->name != sub->name) {
+        struct kap_tpair v[5];
+        const struct kap_tstruct data = { "kapacitor.idInfo", id_info(n, sub, v), v };
+        struct kap_str id;
+        if (!render(n, s->id, &data, sub->group, &id))
+            return false;
+        forget_id(n, known);
+        *known = (struct known_id){ sub->name, kap_tags_ref(sub->tags), kap_strndup(id.p, id.n), id.n };
+        kap_node_charge(n, (int64_t)id.n);
+    }
+    *ret = kap_strn(known->text, known->n);
+    return true;
 }
 
 /* A template that fails costs its text, not the event. */
@@ -483,7 +515,7 @@ static uint32_t count_same(struct state *s, const struct kap_event *ev)
 
 static void copy_subject(struct kap_event *ev, const struct subject *sub)
 {
-    ev->name = kap_arena_str(ev->arena, sub->name);
+    ev->name = kap_arena_str(ev->arena, kap_sym_str(sub->name));
     ev->group = kap_arena_str(ev->arena, sub->group->id);
     kap_tags_unref(ev->tags);
     ev->tags = kap_tags_ref(sub->tags);
@@ -636,9 +668,9 @@ static void point(struct kap_node *n, void *state, void *gs, const struct kap_po
 {
     struct state *s = state;
     struct group *g = gs;
-    const struct subject sub = { kap_sym_str(p->name), p->group, p->tags, p->fields, p->nfields };
+    const struct subject sub = { p->name, p->group, p->tags, p->fields, p->nfields };
     struct kap_str id;
-    if (!render_id(n, s, &sub, &id))
+    if (!render_id(n, s, g, &sub, &id))
         return;
     if (!g->started)
         start(n, s, g, id);
@@ -685,9 +717,9 @@ static const struct kap_point *level_of_batch(struct kap_node *n, struct state *
 static void judge_batch(struct kap_node *n, struct state *s, struct group *g)
 {
     const struct kap_batch_begin *b = &s->batch.begin;
-    struct subject sub = { kap_sym_str(b->name), b->group, b->group->tags, NULL, 0 };
+    struct subject sub = { b->name, b->group, b->group->tags, NULL, 0 };
     struct kap_str id;
-    if (!render_id(n, s, &sub, &id))
+    if (!render_id(n, s, g, &sub, &id))
         return;
     if (!g->started)
         start(n, s, g, id);
