@@ -84,6 +84,7 @@ struct kap_dispatch {
     struct jobs http, blocking;
     unsigned threads, idle;
     pthread_t http_thread;
+    int64_t http_awake_ns;      /* when that thread looks at the times again by itself */
     CURLM *multi;
     struct job *transfers;      /* the HTTP thread's */
 };
@@ -121,6 +122,8 @@ static void wake_set(struct kap_dispatch *d, struct wake *w, int64_t at_ns)
     w->at_ns = at_ns;
     w->seq = ++d->seq;
     kap_heap_push(&d->wakes, w);
+    if (at_ns < d->http_awake_ns)
+        curl_multi_wakeup(d->multi);
 }
 
 /* Half of the doubled pause, plus up to the other half by chance. */
@@ -323,7 +326,6 @@ static int64_t allowed_at(const struct kap_dispatch *d, struct lane *l, const st
 static void pause_lane(struct kap_dispatch *d, struct lane *l, int64_t until_ns)
 {
     wake_set(d, &l->wake, until_ns);
-    curl_multi_wakeup(d->multi);
 }
 
 /* Starts what the lane may start now. */
@@ -437,7 +439,6 @@ static void finish(struct kap_dispatch *d, struct job *j, enum kap_verdict verdi
         log_failure(l, j, q->attempts, verdict, error);
     if (verdict == KAP_RETRY) {
         wake_set(d, &q->wake, now_of(d) + backoff(d, q->attempts));
-        curl_multi_wakeup(d->multi);
     } else {
         l->given_up += verdict == KAP_GIVE_UP;
         pop(q);
@@ -554,17 +555,21 @@ static void end_http(struct kap_dispatch *d)
 /* Puts what is due into the lists; returns how long to sleep. With the lock held. */
 static int run_wakes(struct kap_dispatch *d)
 {
+    int pause_ms = 1000;
     struct wake *w;
     while ((w = kap_heap_peek(&d->wakes))) {
         const int64_t left_ns = w->at_ns - now_of(d);
-        if (left_ns > 0)
-            return (int)KAP_MIN(left_ns / KAP_MS + 1, 1000);
+        if (left_ns > 0) {
+            pause_ms = (int)KAP_MIN(left_ns / KAP_MS + 1, pause_ms);
+            break;
+        }
         wake_clear(d, w);
         if (w->queue)
             make_ready(w->queue);
         pump(d, w->lane);
     }
-    return 1000;
+    d->http_awake_ns = now_of(d) + pause_ms * KAP_MS;
+    return pause_ms;
 }
 
 static void *http_main(void *arg)

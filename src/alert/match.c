@@ -103,6 +103,12 @@ void kap_match_free(struct kap_match *m)
     kap_free(m);
 }
 
+static int64_t fixed_ns(void *ctx)
+{
+    return *(const int64_t *)ctx;
+}
+
+/* now() is the event's time, so that all copies decide alike. */
 enum kap_status kap_match_eval(struct kap_match *m, const struct kap_event *ev, bool *ret, struct kap_error *err)
 {
     *ret = false;
@@ -113,8 +119,10 @@ enum kap_status kap_match_eval(struct kap_match *m, const struct kap_event *ev, 
             return kap_fail(err, KAP_EINVAL, "no tag exists for %s", refs[i]->s);
     }
     kap_arena_reset(m->scratch);
+    int64_t now_ns = ev->time_ns;
+    const struct kap_clock clock = { fixed_ns, fixed_ns, &now_ns };
     const struct kap_lambda_env env = {
-        .tags = ev->tags, .time_ns = ev->time_ns, .now_ns = ev->time_ns, .scratch = m->scratch, .ctx = ev,
+        .tags = ev->tags, .time_ns = ev->time_ns, .clock = &clock, .scratch = m->scratch, .ctx = ev,
     };
     return kap_lambda_eval_bool(m->lambda, m->state, &env, ret, err);
 }

@@ -117,9 +117,11 @@ static bool enqueue(struct kap_loop *l, kap_loop_fn fn, void *arg, bool *done, b
     pthread_mutex_lock(&l->lock);
     const bool open = !l->stopped;
     if (open) {
+        const bool asleep = !l->first; /* else it has been woken and not come to it yet */
         *l->last = c;
         l->last = &c->next;
-        uv_async_send(&l->wake);
+        if (asleep)
+            uv_async_send(&l->wake);
     }
     pthread_mutex_unlock(&l->lock);
     if (!open)

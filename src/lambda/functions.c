@@ -257,7 +257,7 @@ CIVIL(fn_year, year)
 
 FN(fn_now)
 {
-    *ret = kap_value_time(r->env->now_ns);
+    *ret = kap_value_time(r->env->clock ? kap_clock_wall(r->env->clock) : 0);
     return true;
 }
 

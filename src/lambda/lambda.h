@@ -5,6 +5,7 @@
 #ifndef KAP_LAMBDA_LAMBDA_H
 #define KAP_LAMBDA_LAMBDA_H
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "data/point.h"
 #include "lambda/expr.h"
@@ -19,7 +20,7 @@ struct kap_lambda_env {
     size_t nfields;
     const struct kap_tags *tags;
     int64_t time_ns;
-    int64_t now_ns;               /* wall clock, injected: now() */
+    const struct kap_clock *clock; /* for now(); NULL: it is always the epoch */
     struct kap_arena *scratch;    /* results that are strings live here */
     const void *ctx;              /* passed to extra functions */
 };
@@ -57,7 +58,7 @@ enum kap_status kap_lambda_eval(struct kap_lambda *l, struct kap_lambda_state *s
 /* Fails with the reference's text when the result is not boolean. */
 enum kap_status kap_lambda_eval_bool(struct kap_lambda *l, struct kap_lambda_state *s,
                                      const struct kap_lambda_env *env, bool *ret, struct kap_error *err);
-/* The env of a point; the caller sets now_ns and scratch. */
+/* The env of a point; the caller sets clock and scratch. */
 static inline struct kap_lambda_env kap_lambda_env_point(const struct kap_point *p)
 {
     return (struct kap_lambda_env){ .fields = p->fields, .nfields = p->nfields, .tags = p->tags, .time_ns = p->time_ns };

@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "nodes/columns.h"
 #include "nodes/nodes.h"
+#include "nodes/services.h"
 #include "nodes/snapshot.h"
 #include "nodes/util.h"
 
@@ -106,7 +107,7 @@ static enum kap_status evaluate(struct kap_node *n, struct state *s, struct grou
                                 struct kap_error *err)
 {
     struct kap_lambda_env env = kap_lambda_env_point(p);
-    env.now_ns = kap_node_now(n);
+    env.clock = kap_node_services(n)->clock;
     env.scratch = kap_node_scratch(n);
     const struct kap_tags *hidden = NULL;
     enum kap_status status = KAP_OK;

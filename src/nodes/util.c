@@ -1,5 +1,6 @@
 #include "nodes/util.h"
 #include "base/mem.h"
+#include "nodes/services.h"
 
 #include <openssl/evp.h>
 
@@ -280,7 +281,7 @@ enum kap_status kap_node_predicate(struct kap_node *n, struct kap_lambda *l, str
                                    const struct kap_point *p, bool *ret, struct kap_error *err)
 {
     struct kap_lambda_env env = kap_lambda_env_point(p);
-    env.now_ns = kap_node_now(n);
+    env.clock = kap_node_services(n)->clock;
     env.scratch = kap_node_scratch(n);
     return kap_lambda_eval_bool(l, s, &env, ret, err);
 }
