@@ -3,6 +3,7 @@
 #   check    install what is missing, build with sanitizers, run all that proves the project (under 20 minutes)
 #   test     the everyday subset (under 2 minutes)      soak    the long forms (up to an hour)
 #   build    the release build in build/release         bench   the benchmarks
+#   bench-check   instruction counts of fixed work against the committed ones
 #   fuzz     the fuzz targets, FUZZ_SECONDS each (15)   lint, docs (generated tables), format, install
 SHELL = /bin/bash
 RELEASE = build/release
@@ -10,7 +11,7 @@ DEBUG = build/debug
 FUZZ = build/fuzz
 FUZZ_SECONDS ?= 15
 
-.PHONY: run check test soak build debug bench fuzz lint docs format install setup setup-check clean
+.PHONY: run check test soak build debug bench bench-check fuzz lint docs format install setup setup-check clean
 .DEFAULT_GOAL := build
 
 setup:
@@ -40,6 +41,8 @@ soak: setup-check debug build
 
 bench: build
 	@bench/run $(RELEASE)
+bench-check: setup-check build
+	@bench/check $(RELEASE)
 fuzz: setup-check
 	@scripts/fuzz $(FUZZ) $(FUZZ_SECONDS)
 lint: setup-check debug

@@ -1,7 +1,7 @@
 /* What tasks cost, in process and without a network: TICKscript tasks on the engine, fed with line protocol.
  * Every figure is checked against the counts of the nodes.
  *
- *     tasks [million points]
+ *     tasks [million points [workload]]
  */
 #include "base/mem.h"
 #include "engine/engine.h"
@@ -199,6 +199,7 @@ int main(int argc, char **argv)
 {
     const int bodies = KAP_MAX((int)((argc > 1 ? strtod(argv[1], NULL) : 1) * 1e6 / LINES), 10);
     for (size_t i = 0; i < KAP_COUNT(workloads); i++)
-        run(&workloads[i], bodies);
+        if (argc <= 2 || strcmp(argv[2], workloads[i].name) == 0)
+            run(&workloads[i], bodies);
     return 0;
 }
