@@ -307,6 +307,50 @@ TEST(many_definitions_are_repaired_in_one_go)
     rig_free(r);
 }
 
+/* Three members that lack one of the rules: what the tests above rest on. */
+static struct rig *three_without(struct kap_catalog_faults faults)
+{
+    struct rig *r = rig_new(3, false);
+    r->faults = faults;
+    for (int i = 0; i < 3; i++) {
+        rig_kill(r, i);
+        rig_start(r, i);
+    }
+    rig_list_all(r);
+    rig_run(r, KAP_S);
+    return r;
+}
+
+TEST(without_tombstones_the_dead_come_back)
+{
+    struct rig *r = three_without((struct kap_catalog_faults){ .no_tombstones = true });
+    rig_put(r, 0, "cpu", "v1");
+    rig_pump(r);
+    rig_kill(r, 2);
+    for (int i = 0; i < 2; i++)
+        rig_drop(r, i, "cpu");
+    rig_run(r, 5 * KAP_S);
+    STR_EQ(rig_get(r, 0, "cpu"), "-");
+    rig_start(r, 2);
+    rig_list_all(r);
+    rig_run(r, 20 * KAP_S);
+    STR_EQ(rig_get(r, 0, "cpu"), "v1");
+    rig_free(r);
+}
+
+TEST(without_repair_what_is_lost_stays_lost)
+{
+    struct rig *r = three_without((struct kap_catalog_faults){ .no_repair = true });
+    r->lose_messages = true;
+    rig_put(r, 0, "cpu", "v1");
+    rig_run(r, 2 * KAP_S);
+    r->lose_messages = false;
+    rig_run(r, 200 * KAP_S);
+    STR_EQ(rig_get(r, 1, "cpu"), "-");
+    assert_false(agree(r));
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +370,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_costs_a_counter),
         cmocka_unit_test(walks_go_by_id_and_skip_what_was_dropped),
         cmocka_unit_test(many_definitions_are_repaired_in_one_go),
+        cmocka_unit_test(without_tombstones_the_dead_come_back),
+        cmocka_unit_test(without_repair_what_is_lost_stays_lost),
     };
     return RUN_TESTS(tests);
 }
