@@ -19,8 +19,8 @@ static const char *const migrations[] = {
 
 enum { PUT, FORGET, SET_WATERMARK, BACKUP };
 static const char *const statements[] = {
-    [PUT] = "INSERT OR REPLACE INTO entry (kind, id, blob, deleted, is_foreign, stamp, origin) VALUES "
-            "(?,?,?,?,?,?,?)",
+    [PUT] = ("INSERT OR REPLACE INTO entry (kind, id, blob, deleted, is_foreign, stamp, origin) VALUES "
+             "(?,?,?,?,?,?,?)"),
     [FORGET] = "DELETE FROM entry WHERE kind = ? AND id = ?",
     [SET_WATERMARK] = "INSERT OR REPLACE INTO setting (name, value) VALUES ('watermark', ?)",
     [BACKUP] = "INSERT INTO backup (kind, id, blob, origin, stamp, time) VALUES (?,?,?,?,?,?)",

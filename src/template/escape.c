@@ -422,7 +422,7 @@ static bool doctype(struct kap_str s)
 static void put_text(struct kap_buf *b, struct kap_str s, size_t tag)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '<' && i < tag && !doctype(kap_strn(s.p + i, s.n - i)))
+        if (i < tag && s.p[i] == '<' && !doctype(kap_strn(s.p + i, s.n - i)))
             kap_buf_adds(b, "&lt;");
         else
             kap_buf_addc(b, s.p[i]);

@@ -388,6 +388,12 @@ static enum kap_status unexpected(struct parser *ps, struct token tok, const cha
     return fail(ps, "unexpected %s%s in %s", kap_buf_str(&quoted).p, tok.text.n > 10 ? "..." : "", context);
 }
 
+/* The static analyser does not look into these, and must be told that they never return KAP_OK. */
+#ifdef __clang_analyzer__
+#define fail(ps, ...) (fail((ps), __VA_ARGS__), KAP_EINVAL)
+#define unexpected(ps, tok, context) (unexpected((ps), (tok), (context)), KAP_EINVAL)
+#endif
+
 /* --- nodes --- */
 
 static struct kap_tnode *new_node(struct parser *ps, enum kap_tnode_kind kind, size_t pos)

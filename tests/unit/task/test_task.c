@@ -413,6 +413,38 @@ TEST(what_cannot_work_is_told)
     assert_null(strstr(out.p, "warnings")); /* as the reference shows it */
 }
 
+/* A pattern that takes a backtracking matcher ages does not hold up the only worker: the points go by, and a task
+ * beside it gets them all. */
+TEST(a_hard_pattern_does_not_hang_its_worker)
+{
+    enum { POINTS = 50 };
+    struct server *s = *cmocka_state;
+    create(s, "{\"id\": \"hard\", \"status\": \"enabled\", \"script\": \"dbrp \\\"d\\\".\\\"r\\\"\\nstream|from()|"
+              "where(lambda: \\\"s\\\" =~ /^(([a-z])+.)+[A-Z]([a-z])+$/)\"}");
+    create(s, "{\"id\": \"beside\", \"status\": \"enabled\", " SCRIPT "}");
+    char text[61];
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    KAP_AUTO_BUF struct kap_buf lines = { 0 };
+    for (int i = 1; i <= POINTS; i++)
+        kap_buf_addf(&lines, "m s=\"%s\" %d\n", text, i);
+    const struct kap_write w = {
+        .db = KAP_STR("d"), .rp = KAP_STR("r"), .precision = KAP_STR("n"), .body = kap_buf_str(&lines)
+    };
+    struct kap_error err;
+    const int64_t start_ns = kap_clock_mono(&kap_clock_system);
+    OK(kap_engine_write(s->engine, &w, NULL, &err), &err);
+    kap_engine_drain(s->engine);
+    assert_true(kap_clock_mono(&kap_clock_system) - start_ns < INT64_C(60000000000));
+    check_task(s, "hard", "executing", "true");
+    struct kap_task_stats st;
+    struct kap_graph *g;
+    OK(kap_engine_task_stats(s->engine, KAP_STR("beside"), &st, &g, &err), &err);
+    assert_int_equal(st.nodes[1].collected, POINTS);
+    kap_task_stats_done(&st);
+    kap_graph_unref(g);
+}
+
 TEST(ids_may_be_in_any_script)
 {
     assert_true(kap_id_valid(KAP_STR("a-B.1_x")));
@@ -441,6 +473,7 @@ int main(void)
         CASE(changes_of_other_members_take_effect),
         CASE(a_removed_member_keeps_its_tasks_disabled),
         CASE(what_cannot_work_is_told),
+        CASE(a_hard_pattern_does_not_hang_its_worker),
         cmocka_unit_test(ids_may_be_in_any_script),
     };
     return RUN_TESTS(tests);
