@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "cluster/owners.h"
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <errno.h>
@@ -329,9 +330,9 @@ static void tell_lives(struct kap_cluster *c)
     }
     pthread_mutex_lock(&c->lock);
     c->nliving = 0;
-    for (size_t i = 0; i < n; i++) /* IDs are terminated */
+    for (size_t i = 0; i < n; i++)
         if (lives[i].life != KAP_DEDUP_DEAD)
-            memcpy(c->living[c->nliving++], lives[i].id.p, sizeof c->living[0]);
+            snprintf(c->living[c->nliving++], sizeof c->living[0], "%.*s", KAP_STR_ARG(lives[i].id));
     pthread_mutex_unlock(&c->lock);
     c->io.members_changed(c->io.ctx, lives, n);
 }
@@ -543,7 +544,7 @@ static enum kap_status open_gossip(struct kap_cluster *c, struct kap_error *err)
 static void open_members(struct kap_cluster *c)
 {
     struct kap_members_config config = { .cluster_id = kap_str(c->opts.identity->cluster_id), .catalog = c->catalog };
-    memcpy(config.self.id, c->opts.identity->server_id, sizeof config.self.id);
+    snprintf(config.self.id, sizeof config.self.id, "%s", c->opts.identity->server_id);
     config.self.gossip_address = kap_buf_str(&c->gossip_address);
     config.self.rpc_address = kap_buf_str(&c->rpc_address);
     config.self.api_address = kap_buf_str(&c->api_address);
