@@ -181,6 +181,20 @@ static int script_failed(const struct kap_error *err, const json_t *body)
     return KAP_EXIT_FAILED;
 }
 
+/* What the server accepts, as the reference does, although it is sure to fail once the task runs. */
+static void show_warnings(struct kap_client *c, const char *path)
+{
+    KAP_AUTO_FREE char *query = kap_asprintf("%s?warnings=true", path);
+    json_t *task = NULL;
+    if (kap_client_json(c, "GET", query, NULL, &task, NULL) != KAP_OK)
+        return; /* another server than ours may not know the parameter */
+    size_t i;
+    json_t *text;
+    json_array_foreach(json_object_get(task, "warnings"), i, text)
+        fprintf(stderr, "warning: %s\n", json_string_value(text));
+    json_decref(task);
+}
+
 /* The ID stands first; flags follow it. False: *code is the end. */
 static bool read_arguments(const struct kap_command *self, char **args, size_t n, const char *missing,
                            int *code)
@@ -221,6 +235,8 @@ static int define(struct kap_client *c, const struct kap_command *self, char **a
             st = set_status(c, path.p, "enabled", &err);
     }
     code = st == KAP_OK ? 0 : script_failed(&err, body);
+    if (st == KAP_OK)
+        show_warnings(c, path.p);
     json_decref(before);
     json_decref(body);
     return code;

@@ -10,7 +10,8 @@ static bool read_view(struct kap_request *rq, struct kap_task_view *view)
 {
     *view = (struct kap_task_view){ .pattern = kap_request_query(rq, "pattern"), .limit = 100 };
     return kap_query_word(rq, "script-format", "formatted", "raw", &view->raw_script) &&
-           kap_query_word(rq, "dot-view", "attributes", "labels", &view->dot_labels);
+           kap_query_word(rq, "dot-view", "attributes", "labels", &view->dot_labels) &&
+           kap_query_word(rq, "warnings", "false", "true", &view->warnings);
 }
 
 static bool read_list_view(struct kap_request *rq, struct kap_task_view *view)

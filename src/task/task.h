@@ -61,14 +61,14 @@ void kap_tasks_disable_all(struct kap_tasks *t);
 struct kap_task_view {
     bool raw_script; /* script-format=raw */
     bool dot_labels; /* dot-view=labels */
+    bool warnings;          /* single objects: a member "warnings" when something is sure to fail at run time */
     const struct kap_str *fields;
     size_t nfields;         /* lists: 0 is the usual set */
     struct kap_str pattern; /* lists: glob; empty: all */
     int64_t offset, limit;  /* lists */
 };
 
-/* `body` is the JSON of a request. On success `out` has the whole object as the API shows it, with a member
- * "warnings" (texts) when something in the script is sure to fail once the task runs. */
+/* `body` is the JSON of a request. On success `out` has the whole object as the API shows it. */
 enum kap_status kap_task_create(struct kap_tasks *t, struct kap_str body, struct kap_buf *out,
                                 struct kap_error *err);
 enum kap_status kap_task_update(struct kap_tasks *t, struct kap_str id, struct kap_str body,

@@ -31,7 +31,7 @@ static void look(struct viewed *v)
     kap_json_array(&warnings);
     v->problem.msg[0] = '\0';
     if (kap_definition_graph(v->tasks, v->def, is_template, &v->graph, is_template ? &v->declared : NULL,
-                             v->in_list ? NULL : &warnings, &v->problem) != KAP_OK)
+                             v->view->warnings && !v->in_list ? &warnings : NULL, &v->problem) != KAP_OK)
         v->graph = NULL;
     kap_json_array_end(&warnings);
     struct kap_engine *engine = v->tasks->opt.engine;
