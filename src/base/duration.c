@@ -152,20 +152,19 @@ void kap_duration_format_influx(struct kap_buf *b, int64_t ns)
     kap_buf_addc(b, 'u');
 }
 
-/* "1.5" of value/unit, zeros trimmed. */
-static void add_fraction(struct kap_buf *b, uint64_t value, uint64_t unit)
+/* value / 10^digits, as "1.5": trailing zeros and a bare point are dropped. */
+static void add_fraction(struct kap_buf *b, uint64_t value, unsigned digits)
 {
-    unit = KAP_MAX(unit, 1);
+    uint64_t unit = 1;
+    for (unsigned i = 0; i < digits; i++)
+        unit *= 10;
     kap_number_u64(b, value / unit);
     uint64_t rest = value % unit;
     if (rest == 0)
         return;
-    kap_buf_addc(b, '.');
-    while (rest) {
-        rest *= 10;
-        kap_buf_addc(b, (char)('0' + rest / unit));
-        rest %= unit;
-    }
+    for (; rest % 10 == 0; digits--)
+        rest /= 10;
+    kap_buf_addf(b, ".%0*llu", (int)digits, (unsigned long long)rest);
 }
 
 void kap_duration_format_go(struct kap_buf *b, int64_t ns)
@@ -178,9 +177,9 @@ void kap_duration_format_go(struct kap_buf *b, int64_t ns)
         kap_buf_addc(b, '-');
     const uint64_t u = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
     if (u < (uint64_t)KAP_S) {
-        const uint64_t unit = u < (uint64_t)KAP_US ? 1 : u < (uint64_t)KAP_MS ? (uint64_t)KAP_US : (uint64_t)KAP_MS;
-        add_fraction(b, u, unit);
-        kap_buf_adds(b, unit == 1 ? "ns" : unit == (uint64_t)KAP_US ? "\xc2\xb5s" : "ms");
+        const unsigned digits = u < (uint64_t)KAP_US ? 0 : u < (uint64_t)KAP_MS ? 3 : 6;
+        add_fraction(b, u, digits);
+        kap_buf_adds(b, digits == 0 ? "ns" : digits == 3 ? "\xc2\xb5s" : "ms");
         return;
     }
     const uint64_t hours = u / (uint64_t)KAP_HOUR, minutes = u / (uint64_t)KAP_MINUTE % 60;
@@ -188,6 +187,6 @@ void kap_duration_format_go(struct kap_buf *b, int64_t ns)
         kap_buf_addf(b, "%luh", (unsigned long)hours);
     if (hours || minutes)
         kap_buf_addf(b, "%lum", (unsigned long)minutes);
-    add_fraction(b, u % (uint64_t)KAP_MINUTE, (uint64_t)KAP_S);
+    add_fraction(b, u % (uint64_t)KAP_MINUTE, 9);
     kap_buf_addc(b, 's');
 }

@@ -142,7 +142,7 @@ void dedup_owners(struct kap_dedup *d, struct topic *t)
     if (t->version == d->version)
         return;
     struct kap_str ids[KAP_DEDUP_MEMBERS];
-    uint8_t slots[KAP_DEDUP_MEMBERS];
+    uint8_t slots[KAP_DEDUP_MEMBERS] = { 0 };
     uint32_t order[KAP_DEDUP_MEMBERS];
     size_t n = 0;
     for (size_t i = 0; i < d->npeers; i++) {
