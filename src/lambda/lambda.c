@@ -174,9 +174,9 @@ static const struct kap_str *find_tag(struct kap_ref *ref, const struct kap_tags
 /* Puts the values of all references in their slots. */
 static enum kap_status resolve(struct kap_lambda *l, const struct kap_lambda_env *env, struct kap_error *err)
 {
-    struct kap_value *value = l->values;
-    struct kap_ref *const end = l->refs + l->nrefs;
-    for (struct kap_ref *ref = l->refs; ref < end; ref++, value++) {
+    for (size_t i = 0; i < l->nrefs; i++) {
+        struct kap_ref *const ref = &l->refs[i];
+        struct kap_value *const value = &l->values[i];
         if (ref->time) {
             *value = kap_value_time(env->time_ns);
             continue;

@@ -263,6 +263,18 @@ static bool compare(const struct point *pt, const struct kap_expr *e, struct kap
     return true;
 }
 
+/* The texts here, and what comes of adding them, are numbers when they have digits only. */
+static bool float_of_digits(struct kap_str s, struct kap_value *ret)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    if (s.n == 0)
+        return false;
+    *ret = kap_value_f(strtod(s.p, NULL));
+    return true;
+}
+
 static bool call(const struct point *pt, const struct kap_expr *e, struct kap_arena *a, struct kap_value *ret)
 {
     struct kap_value v[3];
@@ -284,7 +296,7 @@ static bool call(const struct point *pt, const struct kap_expr *e, struct kap_ar
         *ret = kap_value_f(isnan(v[0].f) ? (v[1].f == INFINITY ? v[1].f : NAN) : isnan(v[1].f) ?
                            (v[0].f == INFINITY ? v[0].f : NAN) : v[0].f > v[1].f ? v[0].f : v[1].f);
     else if (v[0].type == KAP_STRING)
-        return kap_str_is(v[0].s, "10") ? (*ret = kap_value_f(10), true) : false;
+        return float_of_digits(v[0].s, ret);
     else
         *ret = kap_value_f(v[0].type == KAP_FLOAT ? v[0].f : v[0].type == KAP_INT ? (double)v[0].i : v[0].b);
     return true;
