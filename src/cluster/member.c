@@ -427,6 +427,8 @@ static enum kap_status answer_status(const Kap__Rpc__MemberAnswer *ans, const st
         return KAP_OK;
     const enum kap_status status =
         ans->status <= KAP_EINTERNAL ? (enum kap_status)ans->status : KAP_EINTERNAL;
+    if (ans->text.len == 0 || ans->text.data[0] == '\0')
+        return kap_fail(err, status, "%s refused and did not say why", a->address);
     return kap_fail(err, status, "%.*s", (int)ans->text.len, (const char *)ans->text.data);
 }
 
