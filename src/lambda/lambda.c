@@ -263,7 +263,7 @@ static enum kap_status not_a_value(const struct kap_lnode *n, enum kap_type type
 enum kap_status kap_lambda_eval(struct kap_lambda *l, struct kap_lambda_state *s, const struct kap_lambda_env *env,
                                 struct kap_value *ret, struct kap_error *err)
 {
-    const struct kap_spec *spec;
+    const struct kap_spec *spec = NULL;
     KAP_TRY(prepare(l, s, env, &spec, err));
     if (spec->type == KAP_MISSING || spec->type == KAP_TIME || spec->type == KAP_REGEX)
         return not_a_value(l->root, spec->type, err);
@@ -279,7 +279,7 @@ enum kap_status kap_lambda_eval(struct kap_lambda *l, struct kap_lambda_state *s
 enum kap_status kap_lambda_eval_bool(struct kap_lambda *l, struct kap_lambda_state *s,
                                      const struct kap_lambda_env *env, bool *ret, struct kap_error *err)
 {
-    const struct kap_spec *spec;
+    const struct kap_spec *spec = NULL;
     KAP_TRY(prepare(l, s, env, &spec, err));
     if (spec->type != KAP_BOOL) {
         KAP_AUTO_BUF struct kap_buf text = { 0 };
